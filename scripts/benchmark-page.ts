@@ -1,0 +1,134 @@
+/** docs/benchmarks.md from reports of benchmarks, with the targets that each is held to. */
+import type { Report } from '../bench/harness/benchmark.ts'
+
+export interface Target {
+  readonly ratio: string
+  /** 'most': at most this; 'least': at least this. */
+  readonly bound: 'most' | 'least'
+  readonly value: number
+}
+
+export interface Chapter {
+  readonly title: string
+  /** What is measured, and what to make of it. */
+  readonly text: string
+  readonly targets: readonly Target[]
+}
+
+/** By the name of the benchmark, in the order of the page. */
+export const CHAPTERS: Readonly<Record<string, Chapter>> = {
+  pool: {
+    title: 'Worker pool',
+    text: "A million async tasks that do nothing, ten at a time. `all`: all handed in at once under `Promise.all`; `loop`: ten loops that await each task; `post`: no result wanted. Ratios are our time over the peer's.",
+    targets: [
+      { ratio: 'pool_all_vs_fastq_promise', bound: 'most', value: 0.6 },
+      { ratio: 'pool_loop_vs_fastq_promise', bound: 'most', value: 0.9 },
+      { ratio: 'pool_post_vs_fastq_callback', bound: 'most', value: 0.6 },
+    ],
+  },
+  operate: {
+    title: 'The way in: deadline, slot, breaker, retry',
+    text: "What the guard around every operation costs, around a function that does nothing, with no OpenTelemetry SDK. Ratios are our time over the peer's.",
+    targets: [],
+  },
+  postgres: {
+    title: 'PostgreSQL',
+    text: "Selects by primary key on one server, beside a plain `pg` pool of ten. Ratios are our throughput over the peer's.",
+    targets: [
+      { ratio: 'query_50_vs_pg_pool', bound: 'least', value: 1.5 },
+      { ratio: 'query_1_vs_pg_pool', bound: 'least', value: 0.9 },
+    ],
+  },
+  redis: {
+    title: 'Redis',
+    text: "100 callers, beside the raw client. Ratios are our throughput over the peer's.",
+    targets: [
+      { ratio: 'redis_get_vs_raw', bound: 'least', value: 0.9 },
+      { ratio: 'redis_set_vs_raw', bound: 'least', value: 0.9 },
+    ],
+  },
+  start: {
+    title: 'Start',
+    text: "From the start of the process to the first 200 on `/livez`, with three components whose servers do not answer; compiled JavaScript. Ratios are our time over the peer's.",
+    targets: [{ ratio: 'start_vs_fastify', bound: 'most', value: 1.2 }],
+  },
+  hello: {
+    title: 'Hello world',
+    text: "One route through the app and through bare Fastify. The ratio is our throughput over the peer's.",
+    targets: [{ ratio: 'hello_vs_fastify', bound: 'least', value: 0.95 }],
+  },
+  embedded: {
+    title: 'Embedded PostgreSQL',
+    text: 'Starts, joins and memory of the server from node_modules.',
+    targets: [],
+  },
+  memory: {
+    title: 'Memory',
+    text: 'An idle service with embedded PostgreSQL and the cache in memory.',
+    targets: [],
+  },
+}
+
+/** The page, in the order of the chapters; a report without a chapter comes under its own name, at the end. */
+export function benchmarkPage(reports: readonly Report[]): string {
+  const order = Object.keys(CHAPTERS)
+  const place = ({ name }: Report): number => (order.includes(name) ? order.indexOf(name) : order.length)
+  const lines = [
+    '# Benchmarks',
+    '',
+    'Written by `npm run bench:docs` from the reports in `bench/results`. Every figure is a median of interleaved rounds of one run, so compare rows of one table and not of two;',
+    'a ratio is of medians in the same run. Machines are noisy: repeat with the command under each title (`--quick` for less than 45 seconds, `--json FILE` for programs).',
+    '',
+    ...reports.toSorted((a, b) => place(a) - place(b)).flatMap(chapterOf),
+  ]
+  return `${lines.join('\n').trimEnd()}\n`
+}
+
+function chapterOf(report: Report): string[] {
+  const { title, text, targets } = CHAPTERS[report.name] ?? { title: report.name, text: '', targets: [] }
+  return [
+    `## ${title}`,
+    '',
+    text,
+    '',
+    '```sh',
+    `npm run bench -- ${report.name}`,
+    '```',
+    '',
+    '| subject | value | unit |',
+    '|---|---:|---|',
+    ...report.rows.map((row) => `| ${row.subject} | ${shown(row.value)} | ${row.unit} |`),
+    '',
+    ...ratioTable(report, targets),
+    `Versions: ${listOf(report.versions)}. Settings: ${listOf(report.settings)}.`,
+    '',
+  ]
+}
+
+function ratioTable(report: Report, targets: readonly Target[]): string[] {
+  const ratios = Object.entries(report.ratios)
+  if (ratios.length === 0) return []
+  return [
+    '| ratio | measured | target |',
+    '|---|---:|---|',
+    ...ratios.map((entry) => ratioRow(entry, targets)),
+    '',
+  ]
+}
+
+function ratioRow([name, value]: readonly [string, number], targets: readonly Target[]): string {
+  const target = targets.find((each) => each.ratio === name)
+  if (target === undefined) return `| \`${name}\` | ${value.toFixed(2)} | |`
+  const met = target.bound === 'most' ? value <= target.value : value >= target.value
+  return `| \`${name}\` | ${value.toFixed(2)} | at ${target.bound} ${target.value}${met ? '' : ' (**missed**)'} |`
+}
+
+function shown(value: number): string {
+  return value >= 1_000 ? Math.round(value).toLocaleString('en') : String(Math.round(value * 100) / 100)
+}
+
+function listOf(facts: Readonly<Record<string, unknown>>): string {
+  return Object.entries(facts)
+    .map(([name, value]) => `${name} ${String(value)}`)
+    .join(', ')
+}
