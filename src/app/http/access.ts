@@ -1,0 +1,59 @@
+/**
+ * Who may see detail: `/health` in full, `/metrics`, `/openapi.json`. Everyone else gets one word, or nothing.
+ *
+ * Local means: the connection comes from a loopback address, no proxy says that it speaks for another, and the name
+ * asked for is one of this machine. The last keeps a web page from reading it through a name that it points here.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
+
+export interface AccessOptions {
+  readonly detail: 'local' | 'public' | 'token'
+  readonly token: string | undefined
+  /** Further names of this machine. */
+  readonly hosts: readonly string[]
+}
+
+export function detailAccess(options: AccessOptions): (request: FastifyRequest) => boolean {
+  const { detail, token } = options
+  const expected = token === undefined ? undefined : digest(token)
+  const names = new Set(['localhost', ...options.hosts])
+  return (request) => {
+    if (detail === 'public') return true
+    if (expected !== undefined && hasToken(request, expected)) return true
+    return detail === 'local' && isLocal(request, names)
+  }
+}
+
+/** Equal lengths and constant time, whatever was sent. */
+function hasToken(request: FastifyRequest, expected: Buffer): boolean {
+  const given = /^Bearer (.{1,512})$/.exec(request.headers.authorization ?? '')?.[1]
+  return given !== undefined && timingSafeEqual(digest(given), expected)
+}
+
+function digest(token: string): Buffer {
+  return createHash('sha256').update(token).digest()
+}
+
+function isLocal(request: FastifyRequest, names: ReadonlySet<string>): boolean {
+  const { headers, socket } = request.raw
+  if (!isLoopback(socket.remoteAddress ?? '')) return false
+  if (
+    headers['forwarded'] !== undefined ||
+    headers['x-forwarded-for'] !== undefined ||
+    headers.via !== undefined
+  ) {
+    return false
+  }
+  const name = hostName(headers.host ?? '')
+  return names.has(name) || isLoopback(name)
+}
+
+function isLoopback(address: string): boolean {
+  return /^(?:::ffff:)?127(?:\.\d{1,3}){3}$/.test(address) || address === '::1'
+}
+
+/** `[::1]:8080`, `127.0.0.1:8080`, `localhost` without port and brackets. */
+export function hostName(host: string): string {
+  return (/^\[([^\]]*)\](?::\d+)?$/.exec(host)?.[1] ?? host.replace(/:\d+$/, '')).toLowerCase()
+}

@@ -1,0 +1,101 @@
+/**
+ * Errors as application/problem+json (RFC 9457). What is sent holds a code, the request's id and nothing of the inside:
+ * no stack, SQL, host or message of an unexpected error. That is in the log, under the same request id.
+ */
+import { STATUS_CODES } from './node-http.ts'
+import { isSluiceError, type ErrorCode } from '../../core/errors.ts'
+
+export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
+
+export interface Problem {
+  readonly type: 'about:blank'
+  readonly title: string
+  readonly status: number
+  /** For programs: `SLUICE_NOT_READY`, `NOT_FOUND`, `INVALID_REQUEST`, or the code of an error of the service's own. */
+  readonly code: string
+  readonly detail?: string
+  readonly request_id?: string
+  /** What is wrong with the request, part by part. */
+  readonly errors?: readonly { readonly path: string; readonly reason: string }[]
+}
+
+export function problem(status: number, code: string, rest: Partial<Problem> = {}): Problem {
+  return { type: 'about:blank', title: STATUS_CODES[status] ?? 'Error', status, code, ...rest }
+}
+
+/** Errors of ours that a client may be told about, with their status. Every other one is a plain 500. */
+const STATUS_OF: Partial<Record<ErrorCode, number>> = {
+  SLUICE_NOT_READY: 503,
+  SLUICE_UNAVAILABLE: 503,
+  SLUICE_BREAKER_OPEN: 503,
+  SLUICE_POOL_FULL: 503,
+  SLUICE_POOL_CLOSED: 503,
+  SLUICE_OVERLOADED: 503,
+  SLUICE_READ_ONLY: 503,
+  SLUICE_SHUTDOWN: 503,
+  SLUICE_DISABLED: 503,
+  SLUICE_TIMEOUT: 504,
+  SLUICE_RATE_LIMITED: 429,
+  SLUICE_CONFLICT: 409,
+}
+
+/** What a client is told to do, where the message itself may say too much. */
+const DETAIL_OF: Partial<Record<ErrorCode, string>> = {
+  SLUICE_TIMEOUT: 'A dependency did not answer in time.',
+  SLUICE_RATE_LIMITED: 'Too many requests.',
+  SLUICE_CONFLICT: 'The change conflicts with existing or concurrent data.',
+}
+
+/** Seconds after which a client may ask again. */
+export const RETRY_AFTER_SECONDS = 5
+
+export interface Answer {
+  readonly problem: Problem
+  readonly retryAfter: boolean
+  /** Nobody expected this error: it belongs into the log with its stack. */
+  readonly unexpected: boolean
+}
+
+/** What to answer for an error that a route threw. */
+export function answerFor(error: unknown, requestId: string): Answer {
+  const request_id = requestId
+  if (isSluiceError(error)) {
+    const status = STATUS_OF[error.code]
+    if (status !== undefined) {
+      const detail = DETAIL_OF[error.code] ?? 'A dependency is not available at the moment.'
+      const retryAfter = status === 503 || status === 429
+      return { problem: problem(status, error.code, { detail, request_id }), retryAfter, unexpected: false }
+    }
+    return { problem: problem(500, 'INTERNAL', { request_id }), retryAfter: false, unexpected: true }
+  }
+  const status = clientStatus(error)
+  if (status === undefined) {
+    return { problem: problem(500, 'INTERNAL', { request_id }), retryAfter: false, unexpected: true }
+  }
+  const code = codeOf(error, status)
+  const detail = error instanceof Error && error.message !== '' ? { detail: error.message } : {}
+  const errors = issuesOf(error)
+  return {
+    problem: problem(status, code, { ...detail, request_id, ...(errors && { errors }) }),
+    retryAfter: false,
+    unexpected: false,
+  }
+}
+
+/** A status of 4xx that the error carries: the service, or Fastify, meant it for the client. */
+function clientStatus(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null) return undefined
+  const status = 'statusCode' in error ? error.statusCode : 'status' in error ? error.status : undefined
+  return typeof status === 'number' && status >= 400 && status < 500 ? status : undefined
+}
+
+function codeOf(error: unknown, status: number): string {
+  const given = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+  if (typeof given === 'string' && given !== '' && !given.startsWith('FST_')) return given
+  return (STATUS_CODES[status] ?? 'ERROR').toUpperCase().replaceAll(/[^A-Z]+/g, '_')
+}
+
+function issuesOf(error: unknown): Problem['errors'] | undefined {
+  if (typeof error !== 'object' || error === null || !('problems' in error)) return undefined
+  return Array.isArray(error.problems) ? (error.problems as Problem['errors']) : undefined
+}

@@ -1,0 +1,79 @@
+/**
+ * `http_server_request_duration_seconds` by method, route and status, from the first byte to the response's head.
+ * The route is its pattern, never the address that was asked for, so that no client can make new series.
+ */
+import type { ServerResponse } from 'node:http'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { HistogramCell, Metrics } from '../../telemetry/metric.ts'
+
+const METHODS: ReadonlySet<string> = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])
+
+/** A response that knows whose it is. */
+export interface RoutedResponse extends ServerResponse {
+  route: RouteMetrics | undefined
+  /** Goes out as x-request-id. */
+  requestId: string | undefined
+}
+
+/** Cells of one route, made when a method and status first occur; a hot route finds its own by two map reads. */
+export class RouteMetrics {
+  readonly #make: (method: string, status: number) => HistogramCell
+  readonly #cells = new Map<string, Map<number, HistogramCell>>()
+  // Nearly every response of a route is like the one before it.
+  #method: string | undefined
+  #status = 0
+  #cell: HistogramCell | undefined
+
+  constructor(make: (method: string, status: number) => HistogramCell) {
+    this.#make = make
+  }
+
+  observe(method: string, status: number, seconds: number): void {
+    if (method !== this.#method || status !== this.#status || this.#cell === undefined) {
+      this.#cell = this.#find(METHODS.has(method) ? method : 'other', status)
+      this.#method = method
+      this.#status = status
+    }
+    this.#cell.observe(seconds)
+  }
+
+  #find(method: string, status: number): HistogramCell {
+    let byStatus = this.#cells.get(method)
+    if (byStatus === undefined) this.#cells.set(method, (byStatus = new Map()))
+    let cell = byStatus.get(status)
+    if (cell === undefined) byStatus.set(status, (cell = this.#make(method, status)))
+    return cell
+  }
+}
+
+/** Where a route's own cells are found by who answers before its hooks have run. */
+const CELLS = Symbol('route metrics')
+
+/** Files the response under its route, for answers that are given before the route's own hooks run. */
+export function claimRoute(request: FastifyRequest, reply: FastifyReply): void {
+  const config = request.routeOptions.config as { readonly [CELLS]?: RouteMetrics }
+  ;(reply.raw as RoutedResponse).route = config[CELLS]
+}
+
+/** Tells each response its route's cells; gives those of requests that no route took. */
+export function observeRoutes(http: FastifyInstance, metrics: Metrics): RouteMetrics {
+  const family = metrics.histogram(
+    'http_server_request_duration_seconds',
+    'From the first byte of a request to the head of its response.',
+  )
+  const cellsOf = (route: string): RouteMetrics =>
+    new RouteMetrics((method, status) => family.with({ method, route, status: String(status) }))
+  http.addHook('onRoute', (route) => {
+    const cells = cellsOf(route.url)
+    route.config = Object.assign({}, route.config, { [CELLS]: cells })
+    const given = route.onRequest
+    route.onRequest = [
+      (_request, reply, done) => {
+        ;(reply.raw as RoutedResponse).route = cells
+        done()
+      },
+      ...(given === undefined ? [] : Array.isArray(given) ? given : [given]),
+    ]
+  })
+  return cellsOf('unmatched')
+}

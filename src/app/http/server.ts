@@ -1,0 +1,169 @@
+/** The HTTP server: Fastify behind our listener, with limits that are on, and errors as problem+json. */
+import type { RequestListener, Server } from 'node:http'
+import { Server as NetServer, type Socket } from 'node:net'
+import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { limitBodies } from './body.ts'
+import { compilersFactory } from './compilers.ts'
+import { createListener, type ListenerOptions } from './listener.ts'
+import { createServer, STATUS_CODES } from './node-http.ts'
+import type { HttpLimits } from './options.ts'
+import { answerFor, problem, PROBLEM_TYPE, RETRY_AFTER_SECONDS, type Problem } from './problem.ts'
+import { isSluiceError } from '../../core/errors.ts'
+import type { Logger } from '../../telemetry/log.ts'
+
+export interface ServerOptions extends ListenerOptions {
+  readonly limits: HttpLimits
+  readonly log: Logger
+}
+
+/** Limits that the configuration decides. */
+export interface LateLimits {
+  readonly bodyLimit: number
+  readonly maxJsonDepth: number
+  readonly requestTimeoutMs: number
+  readonly keepAliveTimeoutMs: number
+}
+
+export interface AppServer {
+  readonly fastify: FastifyInstance
+  readonly server: Server
+  /** Connections that are open and speak HTTP. */
+  readonly connections: number
+  /** Connections that were upgraded, to WebSocket mostly; HTTP knows no end of them. */
+  readonly upgraded: number
+  cutUpgraded(): void
+  /** Requests so far. */
+  readonly requests: number
+  /**
+   * Closes the listening socket alone; `http.Server.close` would cut idle connections in the same breath. Idempotent.
+   */
+  stopAccepting(): void
+  /** Applies the configuration: to the server, and to the routes that are registered from now on. */
+  configure(limits: LateLimits): void
+}
+
+/** Characters of an unknown path that its answer repeats. */
+const MAX_PATH_SHOWN = 200
+/** How often timeouts of headers and requests are looked for. */
+const CHECK_TIMEOUTS_MS = 2_000
+
+export function createHttpServer(options: ServerOptions): AppServer {
+  const { limits, log } = options
+  const listener = createListener(options)
+  const sockets = new Set<Socket>()
+  const upgraded = new Set<Socket>()
+  const server = createServer({
+    ServerResponse: listener.Response,
+    maxHeaderSize: limits.maxHeaderBytes,
+    connectionsCheckingInterval: Math.max(20, Math.min(CHECK_TIMEOUTS_MS, limits.headersTimeoutMs / 2)),
+  })
+  server.maxConnections = limits.maxConnections
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+  watchUpgrades(server, (socket) => {
+    if (!sockets.delete(socket)) return
+    upgraded.add(socket)
+    socket.once('close', () => upgraded.delete(socket))
+  })
+  const app: FastifyInstance = fastify({
+    serverFactory: (handler: RequestListener) => server.on('request', listener.wrap(handler)),
+    logger: false,
+    ...(limits.bodyLimit !== undefined && { bodyLimit: limits.bodyLimit }),
+    routerOptions: { maxParamLength: limits.maxParamLength },
+    // While the app drains, requests are served as ever: a client that is turned away now is a failed request.
+    return503OnClosing: false,
+    forceCloseConnections: false,
+    trustProxy: limits.trustProxy,
+    genReqId: listener.requestId,
+    frameworkErrors: (error, request, reply) => sendError(log, error, request, reply),
+    clientErrorHandler: refuseSocket,
+    // Typed for ajv alone; what it is given and must give back is in compilers.ts.
+    schemaController: { compilersFactory: compilersFactory() as never },
+  })
+  // Injected requests are served before `configure`.
+  let jsonDepth = 100
+  limitBodies(app, () => jsonDepth)
+  app.setErrorHandler((error, request, reply) => sendError(log, error, request, reply))
+  app.setNotFoundHandler((request, reply) => {
+    const path = (request.url.split('?', 1)[0] ?? '').slice(0, MAX_PATH_SHOWN)
+    const detail = `There is no route ${request.method} ${path}.`
+    void sendProblem(reply, problem(404, 'NOT_FOUND', { detail, request_id: request.id }))
+  })
+  return {
+    fastify: app,
+    server,
+    get connections() {
+      return sockets.size
+    },
+    get upgraded() {
+      return upgraded.size
+    },
+    cutUpgraded() {
+      for (const socket of upgraded) socket.destroy()
+    },
+    get requests() {
+      return listener.requests
+    },
+    stopAccepting() {
+      NetServer.prototype.close.call(server)
+    },
+    configure({ bodyLimit, maxJsonDepth, requestTimeoutMs, keepAliveTimeoutMs }) {
+      jsonDepth = maxJsonDepth
+      server.requestTimeout = requestTimeoutMs
+      server.headersTimeout = Math.min(limits.headersTimeoutMs, requestTimeoutMs)
+      server.keepAliveTimeout = keepAliveTimeoutMs
+      app.addHook('onRoute', (route) => {
+        route.bodyLimit ??= bodyLimit
+      })
+    },
+  }
+}
+
+/** Tells of each upgraded connection. A listener of ours alone would make Node take upgrades that nobody serves. */
+function watchUpgrades(server: Server, onUpgrade: (socket: Socket) => void): void {
+  const watch = (event: string | symbol): void => {
+    if (event !== 'upgrade') return
+    server.off('newListener', watch)
+    server.prependListener('upgrade', (_request: unknown, socket: Socket) => {
+      if (server.listenerCount('upgrade') === 1) socket.destroy()
+      else onUpgrade(socket)
+    })
+  }
+  server.on('newListener', watch)
+}
+
+function sendError(log: Logger, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const answer = answerFor(error, request.id)
+  const facts = { requestId: request.id, method: request.method, route: request.routeOptions.url }
+  if (answer.unexpected) log.error({ err: error, ...facts }, 'a route failed')
+  else if (isSluiceError(error)) log.debug({ err: error, ...facts }, 'a route was refused by a dependency')
+  if (answer.retryAfter) void reply.header('retry-after', RETRY_AFTER_SECONDS)
+  void sendProblem(reply, answer.problem)
+}
+
+export function sendProblem(reply: FastifyReply, body: Problem): FastifyReply {
+  return reply.code(body.status).header('content-type', PROBLEM_TYPE).serializer(JSON.stringify).send(body)
+}
+
+const SOCKET_ERRORS: Readonly<Record<string, number>> = {
+  HPE_HEADER_OVERFLOW: 431,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+}
+
+/** Answers what is not even HTTP, as far as the socket still can. */
+function refuseSocket(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  const status = SOCKET_ERRORS[error.code ?? ''] ?? 400
+  const title = STATUS_CODES[status] ?? 'Bad Request'
+  const body = JSON.stringify(problem(status, title.toUpperCase().replaceAll(/[^A-Z]+/g, '_')))
+  if (socket.writable) {
+    socket.write(
+      `HTTP/1.1 ${status} ${title}\r\ncontent-type: ${PROBLEM_TYPE}\r\n` +
+        `content-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+    )
+  }
+  socket.destroySoon()
+}

@@ -1,0 +1,189 @@
+/**
+ * The main program around an app: signals, fatal errors and exit codes. The only place in the library that ends a
+ * process.
+ *
+ * - SIGTERM or SIGINT: graceful stop. Any signal within 500 ms of it is the same one, for npm and process groups send
+ *   two. A later one skips all waiting: two seconds, then 143 or 130. A third ends the process at once.
+ * - An uncaught exception, or an unhandled rejection, is logged with its cause and stops the app within five seconds;
+ *   code 1. What else goes wrong meanwhile is logged and cuts nothing short.
+ * - A failed AsyncResult that nobody awaited is logged with its name and counted, and ends nothing.
+ */
+import type { Runtime } from './runtime.ts'
+import { EXIT } from './shutdown.ts'
+import { createWatchdog, type Watchdog } from './watchdog.ts'
+import { isAsyncResult } from '../core/async-result.ts'
+import { hasCode, isSluiceError, toError } from '../core/errors.ts'
+
+type Signal = 'SIGTERM' | 'SIGINT'
+
+const DUPLICATE_MS = 500
+const HURRY_MS = 2_000
+/** The thread is for later, and its start would compete with the first requests. */
+const WATCHDOG_AFTER_MS = 2_000
+/** For what is still open to close by itself, once everything has been stopped. */
+const EMPTY_LOOP_MS = 500
+
+export async function runApp(runtime: Runtime, exit: boolean): Promise<number> {
+  const program = new Program(runtime)
+  program.listen()
+  const code = await program.finish()
+  program.release()
+  if (exit) endProcess(runtime, code)
+  return code
+}
+
+class Program {
+  readonly #runtime: Runtime
+  readonly #over = Promise.withResolvers<number>()
+  readonly #handlers: readonly (readonly [string, (first: unknown, second: unknown) => void])[]
+  #watchdog: Watchdog | undefined
+  #watchdogTimer: NodeJS.Timeout | undefined
+  #forcing: NodeJS.Timeout | undefined
+  #firstSignalAt: number | undefined
+  #signals = 0
+  #forcedCode: number | undefined
+  #ending = false
+  #fatal = false
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime
+    this.#handlers = [
+      ['SIGTERM', () => this.#onSignal('SIGTERM')],
+      ['SIGINT', () => this.#onSignal('SIGINT')],
+      ['uncaughtException', (error) => this.#onFatal(error, 'uncaught exception')],
+      ['unhandledRejection', (reason, promise) => this.#onRejection(reason, promise)],
+    ]
+  }
+
+  listen(): void {
+    for (const [event, handler] of this.#handlers) process.on(event, handler)
+    this.#runtime.watch({
+      begins: (budgetMs) => this.#openWatchdog().deadline(budgetMs),
+      step: (name) => this.#watchdog?.step(name),
+      seesStalls: () => this.#watchdog !== undefined,
+    })
+  }
+
+  release(): void {
+    for (const [event, handler] of this.#handlers) process.off(event, handler)
+    clearTimeout(this.#watchdogTimer)
+    clearTimeout(this.#forcing)
+    this.#watchdog?.close()
+  }
+
+  async finish(): Promise<number> {
+    try {
+      await this.#runtime.start()
+    } catch (error) {
+      // A stop that came during the start is no failure.
+      if (!this.#ending) return this.#startFailed(error)
+    }
+    this.#afterStart()
+    return this.#over.promise
+  }
+
+  #afterStart(): void {
+    this.#watchdogTimer = setTimeout(() => void this.#openWatchdog(), WATCHDOG_AFTER_MS).unref()
+    // Whoever reads our output may go away first; that is no reason to end.
+    for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+    // The app may have been stopped by its own code.
+    if (this.#runtime.stopping.aborted) this.#end(() => this.#runtime.stop())
+    else
+      this.#runtime.stopping.addEventListener('abort', () => this.#end(() => this.#runtime.stop()), {
+        once: true,
+      })
+  }
+
+  async #startFailed(thrown: unknown): Promise<number> {
+    const error = toError(thrown)
+    const { log, name } = this.#runtime
+    if (hasCode(error, 'SLUICE_CONFIG') || hasCode(error, 'SLUICE_LISTEN')) {
+      const hint = isSluiceError(error) && error.hint !== undefined ? `\n${error.hint}` : ''
+      process.stderr.write(`${name}: ${error.message}${hint}\n`)
+    } else {
+      log.error({ err: error }, `${name} could not start`)
+    }
+    await this.#runtime.stop()
+    await this.#runtime.flush()
+    return startCode(error)
+  }
+
+  #onSignal(signal: Signal): void {
+    const now = performance.now()
+    this.#firstSignalAt ??= now
+    if (this.#signals > 0 && now - this.#firstSignalAt < DUPLICATE_MS) return
+    this.#signals++
+    const { log } = this.#runtime
+    if (this.#signals === 1) {
+      log.info({ signal }, `${signal}: stopping`)
+      this.#end(() => this.#runtime.stop())
+      return
+    }
+    this.#forcedCode = signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated
+    if (this.#signals > 2) process.exit(this.#forcedCode)
+    log.warn({ signal }, `${signal} again: not waiting any longer`)
+    // There may be no watchdog yet, nor any steps that could hurry: the start itself may be what hangs.
+    this.#openWatchdog().deadline(HURRY_MS)
+    this.#forcing = setTimeout(() => process.exit(this.#forcedCode), HURRY_MS + EMPTY_LOOP_MS)
+    this.#runtime.hurry(HURRY_MS)
+  }
+
+  #onRejection(reason: unknown, promise: unknown): void {
+    if (!isAsyncResult(promise)) {
+      this.#onFatal(reason, 'unhandled rejection')
+      return
+    }
+    const { log, metrics } = this.#runtime
+    const operation = promise.name
+    log.error({ err: toError(reason), operation }, `nobody awaited "${operation}", and it failed`)
+    metrics
+      .counter('sluice_unawaited_failures_total', 'Operations that failed and that nobody awaited.')
+      .with({ operation })
+      .add()
+  }
+
+  #onFatal(thrown: unknown, what: string): void {
+    const first = this.#forcedCode === undefined && !this.#fatal
+    this.#runtime.log.error({ err: toError(thrown) }, first ? `${what}: stopping` : `${what} while stopping`)
+    if (!first) return
+    this.#fatal = true
+    // A stop that is under way already goes on, in a hurry, and ends as a failure.
+    if (this.#ending) void this.#runtime.fail()
+    else this.#end(() => this.#runtime.fail())
+  }
+  #end(stop: () => Promise<number>): void {
+    if (this.#ending) return
+    this.#ending = true
+    stop().then(
+      (code) => this.#over.resolve(this.#forcedCode ?? (this.#fatal ? EXIT.fatal : code)),
+      (error: unknown) => {
+        this.#runtime.log.error({ err: toError(error) }, 'the stop itself failed')
+        this.#over.resolve(EXIT.fatal)
+      },
+    )
+  }
+
+  #openWatchdog(): Watchdog {
+    this.#watchdog ??= createWatchdog({
+      maxStallMs: this.#runtime.limits.maxStallMs ?? this.#runtime.budgetMs,
+      log: this.#runtime.log,
+    })
+    return this.#watchdog
+  }
+}
+
+/** The code of a start that failed. */
+function startCode(error: Error): number {
+  if (hasCode(error, 'SLUICE_CONFIG') || hasCode(error, 'SLUICE_STORE_LOCKED')) return EXIT.config
+  return hasCode(error, 'SLUICE_LISTEN') ? EXIT.system : EXIT.fatal
+}
+
+/** Lets the loop run empty; what keeps it alive half a second later is named, and left behind. */
+function endProcess(runtime: Runtime, code: number): void {
+  process.exitCode = code
+  setTimeout(() => {
+    const resources = [...new Set(process.getActiveResourcesInfo())]
+    runtime.log.warn({ resources }, 'something was left open; the process ends all the same')
+    void runtime.flush().finally(() => process.exit(code))
+  }, EMPTY_LOOP_MS).unref()
+}

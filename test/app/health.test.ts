@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict'
+import { request } from 'node:http'
+import { test } from 'node:test'
+import { createApp } from '../../src/app/app.ts'
+import type { HealthReport } from '../../src/app/health.ts'
+import { silentLogger } from '../../src/telemetry/log.ts'
+import { fake } from './fake-component.ts'
+
+const base = { name: 'demo', port: 0, host: '127.0.0.1', env: {}, logger: silentLogger } as const
+
+/** GET with headers that fetch would not send, such as another Host. */
+function get(
+  port: number,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const call = request({ host: '127.0.0.1', port, path, headers, agent: false }, (response) => {
+      let body = ''
+      response.setEncoding('utf8')
+      response.on('data', (chunk) => (body += String(chunk)))
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
+    })
+    call.on('error', reject)
+    call.end()
+  })
+}
+
+test('probes reveal one word, the same bytes whatever is wrong inside', async () => {
+  const db = fake('db')
+  db.connect = () =>
+    Promise.reject(new Error('password authentication failed for user "app" at db.internal:5432'))
+  await using app = createApp({ ...base, components: { db: db.definition }, health: { maxStartup: 0 } })
+  await app.start()
+  const { port } = app.address
+  assert.deepEqual(await get(port, '/livez'), { status: 200, body: '{"status":"ok"}' })
+  assert.deepEqual(await get(port, '/startupz'), { status: 200, body: '{"status":"ok"}' })
+  assert.deepEqual(await get(port, '/readyz'), { status: 200, body: '{"status":"degraded"}' })
+  assert.deepEqual(await get(port, '/health', { host: 'evil.test' }), {
+    status: 200,
+    body: '{"status":"degraded"}',
+  })
+})
+
+test('readyz is 503 while a component gated at startup is not there, and 200 afterwards', async () => {
+  const db = fake('db')
+  const gate = Promise.withResolvers<void>()
+  db.connect = () => gate.promise
+  await using app = createApp({ ...base, components: { db: db.definition } })
+  await app.start()
+  assert.deepEqual(await get(app.address.port, '/readyz'), { status: 503, body: '{"status":"starting"}' })
+  gate.resolve()
+  await app.init.ready()
+  assert.deepEqual(await get(app.address.port, '/readyz'), { status: 200, body: '{"status":"ready"}' })
+})
+
+test('detail shows what is wrong without hosts and secrets', async () => {
+  const db = fake('db')
+  db.connect = () =>
+    Promise.reject(
+      new Error('connect ECONNREFUSED 10.1.2.3:5432 (postgres://app:hunter2@db.internal:5432/x)'),
+    )
+  await using app = createApp({ ...base, components: { db: db.definition } })
+  await app.start()
+  const { port } = app.address
+  let report: HealthReport
+  do report = JSON.parse((await get(port, '/health')).body) as HealthReport
+  while (typeof report.infrastructure['db']?.error !== 'string')
+  assert.equal(report.status, 'starting')
+  assert.equal(report.server_ready, false)
+  assert.equal(report.initialization_progress, 0)
+  const { error, ...rest } = report.infrastructure['db']
+  assert.match(error, /ECONNREFUSED <host>/)
+  assert.doesNotMatch(JSON.stringify(report), /10\.1\.2\.3|hunter2|db\.internal/)
+  assert.equal(rest.initialized, false)
+  assert.ok(rest.start_time !== null && !Number.isNaN(Date.parse(rest.start_time)))
+  assert.equal((await get(port, '/health/db')).status, 200)
+  assert.equal((await get(port, '/health/nothing')).status, 404)
+  assert.deepEqual(Object.keys(JSON.parse((await get(port, '/health/infrastructure')).body) as object), [
+    'db',
+  ])
+  assert.match((await get(port, '/metrics')).body, /^# HELP /)
+})
+
+test('detail is for this machine: a foreign name, or a proxy that speaks for another, gets none', async () => {
+  await using app = createApp(base)
+  await app.start()
+  const { port } = app.address
+  for (const path of ['/metrics', '/health/infrastructure', '/health/db', '/openapi.json']) {
+    assert.equal((await get(port, path, { host: 'rebound.example' })).status, 403, path)
+    assert.equal(
+      (await get(port, path, { host: `localhost:${port}`, 'x-forwarded-for': '1.2.3.4' })).status,
+      403,
+      path,
+    )
+    assert.equal((await get(port, path, { host: 'localhost.evil.test' })).status, 403, path)
+  }
+  assert.equal((await get(port, '/metrics', { host: `localhost:${port}` })).status, 200)
+  assert.equal((await get(port, '/metrics', { host: `[::1]:${port}` })).status, 200)
+})
+
+test('a token opens detail to everyone who has it, and with detail: token to nobody else', async () => {
+  const token = '0123456789abcdef0123'
+  await using app = createApp({ ...base, health: { token, detail: 'token' } })
+  await app.start()
+  const { port } = app.address
+  assert.equal((await get(port, '/metrics')).status, 401)
+  assert.equal((await get(port, '/metrics', { authorization: 'Bearer wrong' })).status, 401)
+  const host = 'pod.cluster.local'
+  assert.equal((await get(port, '/metrics', { host, authorization: `Bearer ${token}` })).status, 200)
+  assert.throws(
+    () => createApp({ ...base, health: { token: 'short' } }),
+    /health.token: expected at least 16/,
+  )
+  assert.throws(() => createApp({ ...base, health: { detail: 'token' } }), /health.token/)
+})
+
+test('a gate for what is no component is refused', () => {
+  assert.throws(
+    () =>
+      createApp({ ...base, components: { db: fake('db').definition }, health: { gates: { bd: 'always' } } }),
+    /health.gates.bd/,
+  )
+})
+
+test('while draining readyz is 503, livez is 200, and every response ends its connection', async () => {
+  const app = createApp({ ...base, shutdown: { drainDelay: '300ms' } })
+  app.service('hello', ({ http }) => void http.get('/', () => ({ hello: 'world' })))
+  await app.start()
+  const { port } = app.address
+  const stopping = app.stop()
+  assert.equal(app.readiness, 'draining')
+  assert.deepEqual(await get(port, '/readyz'), { status: 503, body: '{"status":"draining"}' })
+  assert.deepEqual(await get(port, '/livez'), { status: 200, body: '{"status":"ok"}' })
+  const response = await fetch(`${app.address.url}/`)
+  assert.equal(response.status, 200)
+  assert.equal(response.headers.get('connection'), 'close')
+  assert.equal(await stopping, 0)
+})
+
+test('the routes describe themselves, and hidden ones do not', async () => {
+  const { z } = await import('zod')
+  await using app = createApp({ ...base, name: 'todo' })
+  app.service('todos', ({ http }) => {
+    const schema = {
+      summary: 'Change a todo',
+      params: z.object({ id: z.string() }),
+      querystring: z.object({ dry: z.boolean().optional() }),
+      body: z.object({ title: z.string(), due: z.date() }),
+      response: { 200: z.object({ id: z.string() }) },
+    }
+    http.put('/todos/:id', { schema }, (request) => ({ id: request.params.id }))
+  })
+  await app.start()
+  const document = JSON.parse((await get(app.address.port, '/openapi.json')).body) as {
+    openapi: string
+    info: unknown
+    paths: Record<
+      string,
+      Record<string, { parameters: unknown; tags: unknown; requestBody: unknown; responses: object }>
+    >
+  }
+  assert.equal(document.openapi, '3.1.0')
+  assert.deepEqual(document.info, { title: 'todo', version: '0.0.0' })
+  assert.deepEqual(Object.keys(document.paths), ['/todos/{id}'])
+  const put = document.paths['/todos/{id}']?.['put']
+  assert.ok(put)
+  assert.deepEqual(put.tags, ['todos'])
+  assert.deepEqual(put.parameters, [
+    { schema: { type: 'string' }, name: 'id', in: 'path', required: true },
+    { name: 'dry', in: 'query', required: false, schema: { type: 'boolean' } },
+  ])
+  assert.deepEqual(Object.keys(put.responses), ['200', 'default'])
+  assert.match(JSON.stringify(put.requestBody), /"required":\["title","due"\]/)
+})

@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createApp } from '../../src/app/app.ts'
+import { service, type Http } from '../../src/app/service.ts'
+import { hasCode, SluiceError } from '../../src/core/errors.ts'
+import { silentLogger, type Logger } from '../../src/telemetry/log.ts'
+import { ManualClock } from '../../src/testing/manual-clock.ts'
+import { fake, type FakeApi } from './fake-component.ts'
+
+const base = { name: 'demo', port: 0, host: '127.0.0.1', env: {}, logger: silentLogger } as const
+
+test('a service runs exactly once, before the port opens, and says what it took', async () => {
+  let runs = 0
+  let listening: boolean | undefined
+  await using app = createApp({
+    ...base,
+    components: { db: fake('db').definition, cache: fake('cache').definition },
+  })
+  app.service('todos', ({ db, http }) => {
+    runs++
+    listening = app.readiness !== 'starting'
+    http.get('/', async () => ({ answer: await db.ping() }))
+  })
+  await app.start()
+  await app.init.ready()
+  assert.equal(runs, 1)
+  assert.equal(listening, false)
+  const health = (await (await fetch(`${app.address.url}/health`)).json()) as {
+    services: Record<string, unknown>
+  }
+  assert.deepEqual(health.services['todos'], {
+    name: 'todos',
+    state: 'running',
+    needs: ['db'],
+    waiting_for: [],
+    reason: null,
+  })
+})
+
+test('a service that takes a disabled component is skipped with the reason, and the others run', async () => {
+  const mail = fake('mail')
+  await using app = createApp({
+    ...base,
+    components: { mail: mail.definition, list: fake('list', { dependsOn: ['mail'] }).definition },
+    config: { mail: { enabled: false }, services: { off: false } },
+  })
+  app.service('mails', ({ mail: post, http }) => void http.get('/mails', () => ({ post: post.name })))
+  app.service('lists', ({ list, http }) => void http.get('/lists', () => ({ list: list.name })))
+  app.service('off', ({ http }) => void http.get('/off', () => ({})))
+  app.service('plain', ({ http }) => void http.get('/plain', () => ({})))
+  await app.start()
+  const status = async (path: string) => (await fetch(app.address.url + path)).status
+  assert.equal(await status('/mails'), 404)
+  assert.equal(await status('/lists'), 404)
+  assert.equal(await status('/off'), 404)
+  assert.equal(await status('/plain'), 200)
+  const { services } = (await (await fetch(`${app.address.url}/health`)).json()) as {
+    services: Record<string, { state: string; reason: string | null }>
+  }
+  assert.equal(services['mails']?.reason, 'needs "mail", which is disabled: mail.enabled is false')
+  assert.equal(
+    services['lists']?.reason,
+    'needs "list", which is disabled: depends on "mail", which is disabled',
+  )
+  assert.equal(services['off']?.reason, 'services.off is false')
+  assert.equal(app.init.status()['mail']?.state, 'disabled')
+  assert.deepEqual(mail.calls, [])
+})
+
+test('a service that takes an unknown name fails the start with the nearest name, and leaves nothing open', async () => {
+  const app = createApp({ ...base, components: { cache: fake('cache').definition } })
+  app.service('todos', (argument) => void (argument as unknown as Record<string, unknown>)['cahce'])
+  await assert.rejects(
+    app.start(),
+    (error) => hasCode(error, 'SLUICE_INVALID_ARGUMENT') && /did you mean "cache"/.test(error.message),
+  )
+  await assert.rejects(app.start(), (error) => hasCode(error, 'SLUICE_CLOSED'))
+  assert.equal(await app.stop(), 0)
+})
+
+test('an async service is refused with what to do instead', async () => {
+  const app = createApp(base)
+  app.service('slow', (() => Promise.resolve()) as unknown as () => void)
+  await assert.rejects(app.start(), /service "slow" is async; return \{ start \}/)
+})
+
+test('routes open when start has resolved; a start that fails is tried again', async () => {
+  let attempts = 0
+  const second = Promise.withResolvers<void>()
+  await using app = createApp({ ...base, random: () => 0 })
+  app.service('warm', ({ http }) => {
+    http.get('/', () => ({ attempts }))
+    return {
+      start: async () => {
+        attempts++
+        if (attempts === 1) throw new Error('not yet')
+        await second.promise
+      },
+    }
+  })
+  await app.start()
+  const first = await fetch(`${app.address.url}/`)
+  assert.equal(first.status, 503)
+  assert.equal(((await first.json()) as { code: string }).code, 'SERVICE_NOT_READY')
+  second.resolve()
+  let status = 0
+  do status = (await fetch(`${app.address.url}/`)).status
+  while (status !== 200)
+  assert.equal(attempts, 2)
+})
+
+test('services stop in reverse order, before their components close', async () => {
+  const order: string[] = []
+  const db = fake('db')
+  db.close = () => Promise.resolve(void order.push('db closed'))
+  const app = createApp({ ...base, components: { db: db.definition } })
+  app.service('first', ({ db: _db }) => ({ stop: () => void order.push('first') }))
+  app.service('second', ({ db: _db }) => ({ stop: async () => void order.push('second') }))
+  await app.start()
+  await app.init.ready()
+  assert.equal(await app.stop(), 0)
+  assert.deepEqual(order, ['second', 'first', 'db closed'])
+})
+
+test('a service of a file of its own runs in any app that has what it takes', async () => {
+  const pings = service('pings', ({ db, http }: { readonly db: FakeApi; readonly http: Http }) => {
+    http.get('/ping', async () => ({ answer: await db.ping() }))
+  })
+  await using app = createApp({ ...base, components: { db: fake('db').definition } }).use(pings)
+  await app.start()
+  await app.init.ready()
+  assert.deepEqual(await (await fetch(`${app.address.url}/ping`)).json(), { answer: 'pong' })
+  assert.throws(() => app.service('pings', () => {}), /before the app starts/)
+})
+
+test('two services of one name, and settings nobody knows, are refused', async () => {
+  const app = createApp({ ...base, config: { services: { tdos: false } } })
+  app.service('todos', () => {})
+  assert.throws(() => app.service('todos', () => {}), /is there already/)
+  await assert.rejects(app.start(), (error) => hasCode(error, 'SLUICE_CONFIG') && /todos/.test(error.message))
+})
+
+test('background work outlives its request and is waited for at stop', async () => {
+  const app = createApp(base)
+  const gate = Promise.withResolvers<void>()
+  let finished = false
+  app.service('work', ({ http, background }) => {
+    http.get('/', () => {
+      background.run('later', async () => {
+        await gate.promise
+        finished = true
+      })
+      return { accepted: true }
+    })
+  })
+  await app.start()
+  assert.equal((await fetch(`${app.address.url}/`)).status, 200)
+  const stopping = app.stop()
+  assert.equal(finished, false)
+  gate.resolve()
+  assert.equal(await stopping, 0)
+  assert.equal(finished, true)
+})
+
+test('an answer for a service that waits is counted under its own route, and tells /health what to do', async () => {
+  const db = fake('db')
+  db.connect = () =>
+    Promise.reject(
+      new SluiceError('SLUICE_MISSING_PEER', 'no driver', { hint: 'Install it: npm install driver' }),
+    )
+  await using app = createApp({ ...base, components: { db: db.definition } })
+  app.service('todos', ({ db: store, http }) => void http.get('/todos/:id', () => store.ping()))
+  await app.start()
+  const waiting = await fetch(`${app.address.url}/todos/7`)
+  assert.equal(waiting.status, 503)
+  assert.doesNotMatch(await waiting.text(), /by itself/)
+  const metrics = await (await fetch(`${app.address.url}/metrics`)).text()
+  assert.match(metrics, /_count\{method="GET",route="\/todos\/:id",status="503"\} 1/)
+  const health = async () =>
+    (await (await fetch(`${app.address.url}/health/db`)).json()) as { readonly error: string | null }
+  let shown = await health()
+  while (shown.error === null) shown = await health()
+  assert.match(shown.error, /npm install driver/)
+})
+
+test('a service whose start keeps failing is told of once a minute', async () => {
+  const clock = new ManualClock()
+  let lines = 0
+  const logger: Logger = { ...silentLogger, error: () => void lines++, child: () => logger }
+  const app = createApp({ ...base, clock, logger })
+  let starts = 0
+  app.service('broken', () => ({ start: () => Promise.reject(new Error(`start ${++starts}`)) }))
+  await app.start()
+  await clock.advance(10 * 60_000)
+  assert.ok(starts > 15, `${starts} starts`)
+  assert.ok(lines >= 9 && lines <= 11, `${lines} lines`)
+  assert.equal(await app.stop(), 0)
+})
+
+test('a start that ignores its signal does not keep the service from being stopped', async () => {
+  const clock = new ManualClock()
+  const stopped = Promise.withResolvers<void>()
+  const begun = Promise.withResolvers<void>()
+  const app = createApp({ ...base, clock, shutdown: { workTimeout: '1s' } })
+  app.service('deaf', () => ({
+    start: () => {
+      begun.resolve()
+      return new Promise<void>(() => {})
+    },
+    stop: () => stopped.resolve(),
+  }))
+  await app.start()
+  await begun.promise
+  const stopping = app.stop()
+  for (let second = 0; second < 30; second++) await clock.advance(1_000)
+  assert.equal(await stopping, 70)
+  await stopped.promise
+})
