@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chown, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { hasCode } from '../../../src/core/errors.ts'
+import { postgres } from '../../../src/components/postgres/index.ts'
+import { openComponent } from '../../../src/testing/connect-component.ts'
+import { recordingLogger, type RecordedLine } from '../../telemetry/recording-logger.ts'
+import { ownPostgres } from '../../faults/support/own-postgres.ts'
+
+const skip = spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is not installed'
+
+/** A certificate for `name` that nobody but itself vouches for; its files are called `file`. */
+async function certify(
+  data: string,
+  name: string,
+  owner: { uid: number; gid: number } | undefined,
+  file = name,
+  dates: 'valid' | 'expired' = 'valid',
+): Promise<void> {
+  const files = { key: join(data, `${file}.key`), cert: join(data, `${file}.crt`) }
+  const request = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=${name}`
+  const more = ['-addext', `subjectAltName=DNS:${name}`, '-keyout', files.key, '-out', files.cert]
+  execFileSync('openssl', [...request.split(' '), ...more], { stdio: 'ignore' })
+  if (dates === 'expired') {
+    // Signed again with an end of yesterday, which `req` does not take.
+    const again = ['x509', '-in', files.cert, '-signkey', files.key, '-days', '-1', '-out', files.cert]
+    execFileSync('openssl', again, { stdio: 'ignore' })
+  }
+  if (owner !== undefined) for (const file of Object.values(files)) await chown(file, owner.uid, owner.gid)
+}
+
+test(
+  'over TLS the certificate is verified unless the address says otherwise',
+  { skip, timeout: 60_000 },
+  async () => {
+    await using server = await ownPostgres(
+      { ssl: 'on', ssl_cert_file: 'localhost.crt', ssl_key_file: 'localhost.key' },
+      async (data, owner) => certify(data, 'localhost', owner),
+    )
+    const root = join(server.data, 'localhost.crt')
+    assert.match(await readFile(root, 'latin1'), /CERTIFICATE/)
+    const lines: RecordedLine[] = []
+    const warnings: unknown[] = []
+    const heard = (warning: unknown): void => void warnings.push(warning)
+    process.on('warning', heard)
+    using _ = { [Symbol.dispose]: () => void process.off('warning', heard) }
+    const connect = async (query: string, host = 'localhost'): Promise<boolean> => {
+      const dsn = `postgres://postgres@${host}:${server.port}/postgres?${query}`
+      await using made = await openComponent(postgres({ dsn }), { name: 'db', log: recordingLogger(lines) })
+      await made.connect()
+      const rows = await made.api.query<{ ssl: boolean }>(
+        'select ssl from pg_stat_ssl where pid = pg_backend_pid()',
+      )
+      return rows[0]?.ssl === true
+    }
+    const refused = (pattern: RegExp) => (error: unknown) =>
+      hasCode(error, 'SLUICE_UNAVAILABLE') && pattern.test(String(error))
+    for (const mode of ['require', 'verify-ca', 'verify-full']) {
+      await assert.rejects(connect(`sslmode=${mode}`), refused(/self-signed certificate/), mode)
+    }
+    const trusting = `sslrootcert=${encodeURIComponent(root)}`
+    assert.equal(await connect(`sslmode=verify-full&${trusting}`), true)
+    await assert.rejects(
+      connect(`sslmode=verify-full&${trusting}`, '127.0.0.1'),
+      refused(/IP|altnames|host/i),
+    )
+    assert.equal(lines.length, 0)
+    assert.equal(await connect('sslmode=no-verify'), true)
+    assert.deepEqual(
+      lines.map(({ level, message }) => `${level} ${message}`),
+      ['warn db: certificates are not verified (sslmode=no-verify)'],
+    )
+    assert.equal(await connect('sslmode=disable'), false)
+    // Said as well where another word means it; no mode of another library's making turns verification off.
+    lines.length = 0
+    assert.equal(await connect('ssl=no-verify'), true)
+    assert.equal(lines.length, 1)
+    await assert.rejects(connect('sslmode=require&uselibpqcompat=true'), refused(/self-signed certificate/))
+    assert.equal(await connect(trusting), true)
+    assert.equal(await connect(''), false)
+    await assert.rejects(
+      connect('sslmode=require&sslrootcert=/absent.pem'),
+      refused(/sslrootcert of the DSN: cannot read \/absent\.pem \(ENOENT\)/),
+    )
+    assert.equal(lines.length, 1)
+    assert.deepEqual(warnings, [])
+  },
+)
+
+test(
+  'certificates that are expired or of another host are refused though their authority is trusted',
+  { skip, timeout: 60_000 },
+  async () => {
+    for (const [host, dates, pattern] of [
+      ['db.example', 'valid', /altnames|Host/],
+      ['localhost', 'expired', /expired/],
+    ] as const) {
+      await using server = await ownPostgres(
+        { ssl: 'on', ssl_cert_file: 'server.crt', ssl_key_file: 'server.key' },
+        async (data, owner) => certify(data, host, owner, 'server', dates),
+      )
+      const root = encodeURIComponent(join(server.data, 'server.crt'))
+      const dsn = `postgres://postgres@localhost:${server.port}/postgres?sslmode=verify-full&sslrootcert=${root}`
+      await using made = await openComponent(postgres({ dsn }), { name: 'db' })
+      await assert.rejects(
+        made.connect(),
+        (error: unknown) => hasCode(error, 'SLUICE_UNAVAILABLE') && pattern.test(String(error)),
+        host,
+      )
+    }
+  },
+)
+
+test('named databases are warned of by their name, once an address', { skip, timeout: 60_000 }, async () => {
+  await using server = await ownPostgres(
+    { ssl: 'on', ssl_cert_file: 'server.crt', ssl_key_file: 'server.key' },
+    async (data, owner) => certify(data, 'localhost', owner, 'server'),
+  )
+  const lines: RecordedLine[] = []
+  const options = { dsn: server.dsn, connections: { other: `${server.dsn}?sslmode=no-verify` } }
+  await using made = await openComponent(postgres(options), { name: 'db', log: recordingLogger(lines) })
+  await made.connect()
+  made.api.addDatabase('again', `${server.dsn}?sslmode=no-verify`)
+  await made.api.database('again').query('select 1')
+  assert.deepEqual(
+    lines.map(({ level, message, database }) => [level, message, database]),
+    [['warn', 'db: certificates are not verified (sslmode=no-verify)', 'other']],
+  )
+})
