@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { freePort, missingServerProgram, ownServer } from './own-server.ts'
+import { connectRedis, hasCode } from './support.ts'
+
+const noOpenssl = spawnSync('openssl', ['version']).status === 0 ? false : 'openssl is not installed'
+const skip = (await missingServerProgram()) || noOpenssl
+
+test(
+  'over TLS a certificate that nobody vouches for is refused, unless that is turned off',
+  { skip, timeout: 30_000 },
+  async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'sluice-redis-tls-'))
+    try {
+      const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')]
+      const made = spawnSync(
+        'openssl',
+        'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost'
+          .split(' ')
+          .concat('-addext', 'subjectAltName=DNS:localhost', '-keyout', key, '-out', cert),
+      )
+      assert.equal(made.status, 0, String(made.stderr))
+      const tlsPort = await freePort()
+      const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert]
+      await using _server = await ownServer([
+        '--tls-port',
+        String(tlsPort),
+        '--tls-auth-clients',
+        'no',
+        ...files,
+      ])
+      const addr = `rediss://localhost:${tlsPort}`
+      await using strict = await connectRedis({ addr }, { idle: true })
+      await assert.rejects(strict.connect(), (error) => {
+        return hasCode('SLUICE_UNAVAILABLE')(error) && /self-signed certificate/.test(String(error))
+      })
+      await using lax = await connectRedis({ addr, tlsRejectUnauthorized: false })
+      assert.equal(await lax.cache.set('a', '1'), true)
+      await using plain = await connectRedis(
+        { addr: `localhost:${tlsPort}`, dialTimeout: '2s', readTimeout: '2s' },
+        { idle: true },
+      )
+      await assert.rejects(plain.connect(), hasCode('SLUICE_UNAVAILABLE'))
+    } finally {
+      await rm(dir, { recursive: true, force: true })
+    }
+  },
+)
