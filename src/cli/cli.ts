@@ -1,0 +1,86 @@
+/** The command line: finds the command, runs it, and ends the process with its exit code. */
+import { readFile, stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { readArguments } from './arguments.ts'
+import { configCommand } from './config.ts'
+import { doctorCommand } from './doctor.ts'
+import { EXIT } from './exit-codes.ts'
+import { commandHelp, generalHelp } from './help.ts'
+import { reportError } from './report-error.ts'
+import { runCommand } from './run.ts'
+import type { Command, Terminal } from './command.ts'
+
+export const COMMANDS: readonly Command[] = [runCommand, configCommand, doctorCommand]
+
+/** What `sluice` does. Resolves when the command is done; with `run` the program goes on. */
+export async function main(): Promise<void> {
+  const terminal: Terminal = {
+    out: (line) => void process.stdout.write(`${line}\n`),
+    err: (line) => void process.stderr.write(`${line}\n`),
+    env: process.env,
+    cwd: process.cwd(),
+  }
+  ignoreClosedPipe()
+  const code = await runCli(process.argv.slice(2), terminal)
+  if (code !== undefined) await exit(code)
+}
+
+/** Runs one command line. @returns the exit code; undefined when a program goes on and ends by itself */
+export async function runCli(argv: readonly string[], terminal: Terminal): Promise<number | undefined> {
+  const reading = readArguments(argv, COMMANDS)
+  switch (reading.kind) {
+    case 'version':
+      terminal.out(await version())
+      return EXIT.ok
+    case 'help':
+      terminal.out(reading.command === undefined ? generalHelp(COMMANDS) : commandHelp(reading.command))
+      return EXIT.ok
+    case 'usage':
+      terminal.err(`sluice: ${reading.message}`)
+      terminal.err(`Try: sluice ${reading.command === undefined ? '' : `${reading.command.name} `}--help`)
+      return EXIT.usage
+    case 'run': {
+      const { file } = reading.invocation
+      if (file !== undefined && !(await isFile(resolve(terminal.cwd, file)))) {
+        terminal.err(`sluice: there is no file ${resolve(terminal.cwd, file)}`)
+        return EXIT.usage
+      }
+      try {
+        return await reading.command.run(reading.invocation, terminal)
+      } catch (error) {
+        return reportError(error, terminal)
+      }
+    }
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (facts) => facts.isFile(),
+    () => false,
+  )
+}
+
+async function version(): Promise<string> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { readonly version: string }).version
+}
+
+/** Ends the process when all is written; a program that was looked at may hold it open with timers of its own. */
+async function exit(code: number): Promise<void> {
+  await Promise.all([flush(process.stdout), flush(process.stderr)])
+  process.exit(code)
+}
+
+function flush(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()))
+}
+
+/** `sluice config | head -1` closes the pipe early: that is no error of ours. */
+function ignoreClosedPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error
+    })
+  }
+}

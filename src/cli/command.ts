@@ -1,0 +1,58 @@
+/** What a command is, as data: the help and the reading of arguments are made from it. */
+
+export interface Terminal {
+  /** Writes a line to standard output. */
+  out(line: string): void
+  /** Writes a line to standard error. */
+  err(line: string): void
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly cwd: string
+}
+
+export interface Invocation {
+  /** The program's file. */
+  readonly file: string | undefined
+  /** What follows the file; `run` hands it to the program. */
+  readonly rest: readonly string[]
+  readonly json: boolean
+  /** Leave out what a default gave. */
+  readonly changed: boolean
+  /** Path of the configuration file. */
+  readonly config: string | undefined
+}
+
+export interface Option {
+  readonly name: 'json' | 'config' | 'changed'
+  /** Name of its value; a switch has none. */
+  readonly value?: string
+  readonly doc: string
+}
+
+export interface Command {
+  readonly name: string
+  /** After the name: `<file>`, `[file]`. */
+  readonly parameters: string
+  /** One line. */
+  readonly summary: string
+  /** A paragraph for its own help. */
+  readonly detail: string
+  readonly options: readonly Option[]
+  readonly fileRequired: boolean
+  /** Takes what follows the file as it is. */
+  readonly passesRest: boolean
+  /** Exit codes that it ends with, for its help. */
+  readonly exits: Readonly<Record<number, string>>
+  /** @returns the exit code; undefined when the program goes on and ends by itself */
+  run(invocation: Invocation, terminal: Terminal): Promise<number | undefined>
+}
+
+export const CONFIG_OPTION: Option = {
+  name: 'config',
+  value: 'path',
+  doc: 'the configuration file; default: SLUICE_CONFIG, else ./sluice.yaml where it exists',
+}
+export const JSON_OPTION: Option = { name: 'json', doc: 'print JSON' }
+export const CHANGED_OPTION: Option = {
+  name: 'changed',
+  doc: 'leave out what no source but the default gave',
+}

@@ -1,0 +1,13 @@
+/** The components that sluice has, for commands without a program: each as its factory makes it, without options. */
+import type { ComponentBase, ComponentDefinition } from '../app/component.ts'
+
+type Definition = ComponentDefinition<ComponentBase>
+
+export async function knownComponents(): Promise<Readonly<Record<string, Definition>>> {
+  const [{ postgres }, { redis }, { threads }] = await Promise.all([
+    import('../components/postgres/index.ts'),
+    import('../components/redis/index.ts'),
+    import('../components/threads/index.ts'),
+  ])
+  return { postgres: postgres(), redis: redis(), threads: threads() } as Readonly<Record<string, Definition>>
+}

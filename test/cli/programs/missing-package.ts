@@ -1,0 +1,2 @@
+const name = 'a-package-that-is-not-there'
+await import(name)
