@@ -1,0 +1,131 @@
+/**
+ * Selects by primary key through the component and through plain `pg`, at 50 callers and at one, on the same server:
+ * the one at POSTGRES_DSN, or an embedded one in a temporary directory.
+ *
+ * Each caller waits for its answer before it asks again. `pg` is measured as its users have it (a pool of ten, a text
+ * with parameters), and as one that knows it well would (named statements, a pipelining client).
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import pg from 'pg'
+import { acquireEmbeddedServer } from '../src/components/postgres/embedded/index.ts'
+import { postgres } from '../src/components/postgres/index.ts'
+import { systemClock } from '../src/core/clock.ts'
+import { silentLogger } from '../src/telemetry/log.ts'
+import { connectComponent } from '../src/testing/connect-component.ts'
+import { ratio, type Benchmark, type Subject } from './harness/benchmark.ts'
+
+const CALLERS = 50
+const POOL = 10
+const ROWS = 10_000
+const TEXT = 'select id, name, created_at from sluice_bench where id = $1'
+
+type Select = (id: number) => Promise<unknown>
+
+export const benchmark: Benchmark = {
+  doc: 'selects by key at 50 callers and at one, beside plain pg',
+  peers: [],
+  async run({ quick, rounds }) {
+    await using server = await testServer()
+    const db = await connectComponent(postgres({ ...server.options, maxOpenConns: POOL }), { name: 'db' })
+    const pool = new pg.Pool({ ...server.config, max: POOL })
+    const client = new pg.Client({ ...server.config, pipeline: true })
+    await client.connect()
+    try {
+      await db.api.script(
+        `drop table if exists sluice_bench;
+         create table sluice_bench (id int primary key, name text, created_at timestamptz default now());
+         insert into sluice_bench select n, 'name ' || n from generate_series(1, ${ROWS}) n;
+         analyze sluice_bench`,
+      )
+      const ways: Readonly<Record<string, Select>> = {
+        sluice: (id) => db.api.query(TEXT, [id]),
+        'pg pool of 10': (id) => pool.query(TEXT, [id]),
+        'pg pool of 10, named': (id) => pool.query({ name: 'bench', text: TEXT, values: [id] }),
+        'pg client, pipelined, named': (id) => client.query({ name: 'bench', text: TEXT, values: [id] }),
+      }
+      const many = quick ? 20_000 : 50_000
+      const few = quick ? 3_000 : 10_000
+      const subjects = Object.entries(ways).flatMap(([name, select]): Subject[] => [
+        { name: `${name}, 50 callers`, unit: 'selects/s', measure: () => run(select, CALLERS, many) },
+        { name: `${name}, 1 caller`, unit: 'selects/s', measure: () => run(select, 1, few) },
+      ])
+      const rows = await rounds(subjects)
+      return {
+        settings: { callers: CALLERS, pool: POOL, selects: many, server: server.version, pg: pgVersion() },
+        rows,
+        ratios: {
+          query_50_vs_pg_pool: ratio(rows, 'sluice, 50 callers', 'pg pool of 10, 50 callers'),
+          query_1_vs_pg_pool: ratio(rows, 'sluice, 1 caller', 'pg pool of 10, 1 caller'),
+          query_50_vs_pg_pool_named: ratio(rows, 'sluice, 50 callers', 'pg pool of 10, named, 50 callers'),
+          query_50_vs_pg_pipeline: ratio(
+            rows,
+            'sluice, 50 callers',
+            'pg client, pipelined, named, 50 callers',
+          ),
+        },
+      }
+    } finally {
+      await db.api.execute('drop table if exists sluice_bench')
+      await Promise.all([client.end(), pool.end(), db.close()])
+    }
+  },
+}
+
+/** Selects a second. */
+async function run(select: Select, callers: number, selects: number): Promise<number> {
+  let left = selects
+  const caller = async (): Promise<void> => {
+    for (let id = left--; id > 0; id = left--) await select((id % ROWS) + 1)
+  }
+  const startedAt = performance.now()
+  await Promise.all(Array.from({ length: callers }, caller))
+  return (selects * 1_000) / (performance.now() - startedAt)
+}
+
+interface TestServer extends AsyncDisposable {
+  readonly version: string
+  readonly options: { readonly dsn?: string; readonly dataDir?: string }
+  readonly config: pg.ClientConfig
+}
+
+async function testServer(): Promise<TestServer> {
+  const dsn = process.env['POSTGRES_DSN']
+  if (dsn !== undefined) {
+    const config = { connectionString: dsn }
+    return {
+      version: await versionOf(config),
+      options: { dsn },
+      config,
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    }
+  }
+  const dataDir = await mkdtemp(join(tmpdir(), 'sluice-bench-'))
+  const server = await acquireEmbeddedServer(
+    { dataDir, appName: 'bench', log: silentLogger, clock: systemClock },
+    AbortSignal.timeout(60_000),
+  )
+  return {
+    version: await versionOf(server.connection),
+    options: { dataDir },
+    config: server.connection,
+    async [Symbol.asyncDispose]() {
+      await server.release(AbortSignal.timeout(10_000))
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+async function versionOf(config: pg.ClientConfig): Promise<string> {
+  const client = new pg.Client(config)
+  await client.connect()
+  const { rows } = await client.query<{ server_version: string }>('show server_version')
+  await client.end()
+  return rows[0]?.server_version ?? 'unknown'
+}
+
+function pgVersion(): string {
+  return (createRequire(import.meta.url)('pg/package.json') as { version: string }).version
+}
