@@ -1,0 +1,25 @@
+/** The todo service. `npm start` runs it: on a private PostgreSQL and in memory, or on POSTGRES_DSN and REDIS_ADDR. */
+import { todoApp } from './app.ts'
+
+const app = todoApp()
+
+app.service('welcome', ({ db, cache, threads }) => ({
+  start: () => {
+    const { url } = app.address
+    const used = [db, cache, threads].map((component) => `${component.name} (${component.kind})`).join(', ')
+    process.stdout.write(`
+  todo is up on ${used}. Look at:
+
+    curl ${url}/users/1/todos
+    curl -X POST ${url}/users/1/todos -H 'content-type: application/json' -d '{"title":"try sluice"}'
+    curl ${url}/users/1/report
+    curl ${url}/health
+    ${url}/openapi.json   ${url}/metrics
+
+  Stop it with Ctrl-C.
+
+`)
+  },
+}))
+
+await app.run()
