@@ -1,0 +1,150 @@
+/** Restarts of the process: under load, and while it has hardly begun to start. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { Agent, request } from 'node:http'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { seededRandom } from '../../src/testing/seeded-random.ts'
+import { killServers, quickDirectory, serversOn } from '../components/postgres/embedded/support/harness.ts'
+import { freePort } from '../components/redis/own-server.ts'
+import { ask, becomes } from './support/http.ts'
+import { ownServers } from './support/servers.ts'
+import { startProgram, type Program } from './support/program.ts'
+import { skip } from './support/service.ts'
+
+const READY_MS = 30_000
+const CLIENTS = 40
+const RESTARTS = 5
+/** Of the boot, first initdb included. */
+const INTERRUPTED_BOOTS = 10
+
+const servers = ownServers()
+
+test(
+  'forty clients that write to a real database lose no request and no row over restarts',
+  { skip },
+  async () => {
+    const port = await freePort()
+    const start = async (): Promise<Program> => {
+      const program = await startProgram({
+        env: { POSTGRES_DSN: servers.postgres.dsn, REDIS_ADDR: servers.redis.addr, TEST_PORT: String(port) },
+      })
+      await becomes(`${program.url}/db`, 200, READY_MS)
+      return program
+    }
+    let program = await start()
+    const acknowledged: number[] = []
+    const broken: string[] = []
+    let next = 1
+    let over = false
+    const client = async (): Promise<void> => {
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+      for (let id = next++; !over;) {
+        try {
+          const { status, body } = await post(agent, port, `/items/${id}`)
+          // A process that has just begun has no database yet, and says so.
+          if (status === 503 && body.includes('SERVICE_NOT_READY')) continue
+          if (status === 201) acknowledged.push(id)
+          else broken.push(`${id}: ${status} ${body}`)
+          id = next++
+        } catch (error) {
+          // Nobody listens between two lives; a request that was never taken is not a broken one.
+          const { code } = error as NodeJS.ErrnoException
+          if (code === 'ECONNREFUSED') await new Promise((resolve) => setTimeout(resolve, 5))
+          else {
+            broken.push(`${id}: ${code ?? String(error)}`)
+            id = next++
+          }
+        }
+      }
+      agent.destroy()
+    }
+    const clients = Array.from({ length: CLIENTS }, client)
+    const progress = async (count: number): Promise<void> => {
+      const goal = acknowledged.length + count
+      while (acknowledged.length < goal && broken.length === 0)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    try {
+      await progress(400)
+      for (let round = 0; round < RESTARTS; round++) {
+        program.kill('SIGTERM')
+        assert.equal(await program.exit, 0)
+        program = await start()
+        await progress(400)
+      }
+      over = true
+      await Promise.all(clients)
+      const rows = (
+        JSON.parse((await ask(`${program.url}/items`)).body) as { readonly ids: readonly number[] }
+      ).ids
+      const there = new Set(rows)
+      assert.deepEqual(broken, [])
+      assert.ok(acknowledged.length >= 400 * RESTARTS)
+      assert.deepEqual(
+        acknowledged.filter((id) => !there.has(id)),
+        [],
+      )
+    } finally {
+      over = true
+      await program[Symbol.asyncDispose]()
+      await Promise.all(clients)
+    }
+  },
+)
+
+test('a boot that is interrupted anywhere, the first initdb included, ends in order and the next one works', async () => {
+  const directory = await mkdtemp(join(await quickDirectory(), 'sluice-boot-'))
+  const data = join(directory, 'data')
+  const env = { POSTGRES_DATA_DIR: directory }
+  const random = seededRandom(8)
+  try {
+    const began = performance.now()
+    {
+      await using whole = await startProgram({ env: { POSTGRES_DATA_DIR: join(directory, 'first') } })
+      await becomes(`${whole.url}/db`, 200, READY_MS)
+      whole.kill('SIGTERM')
+      assert.equal(await whole.exit, 0)
+    }
+    const bootMs = performance.now() - began
+    for (let round = 0; round < INTERRUPTED_BOOTS; round++) {
+      const program = startProgram({ env, until: /^/ })
+      await using running = await program
+      // Spread over a whole first boot; what earlier rounds left is made use of, or is not there any more.
+      await new Promise((resolve) => setTimeout(resolve, (bootMs * (round + random())) / INTERRUPTED_BOOTS))
+      running.kill('SIGTERM')
+      const code = await running.exit
+      // Before node has come to the first line of the program, the signal ends it as any other.
+      const expected: readonly (number | string)[] = running.output === '' ? [0, 'SIGTERM'] : [0]
+      assert.ok(expected.includes(code), `${code}: ${running.output}`)
+      assert.deepEqual(await serversOn(data), [], 'its server was stopped')
+      if (round % 3 === 2) await rm(data, { recursive: true, force: true })
+    }
+    await using last = await startProgram({ env })
+    await becomes(`${last.url}/db`, 200, READY_MS)
+    assert.equal((await ask(`${last.url}/items/1`, 'POST')).status, 201)
+    last.kill('SIGTERM')
+    assert.equal(await last.exit, 0)
+  } finally {
+    await killServers(data)
+    await rm(directory, { recursive: true, force: true, maxRetries: 5 })
+  }
+})
+
+function post(
+  agent: Agent,
+  port: number,
+  path: string,
+): Promise<{ readonly status: number; readonly body: string }> {
+  return new Promise((resolve, reject) => {
+    const call = request({ host: '127.0.0.1', port, path, agent, method: 'POST' }, (response) => {
+      let body = ''
+      response.setEncoding('utf8')
+      response.on('data', (chunk) => (body += String(chunk)))
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
+      response.on('error', reject)
+    })
+    call.on('error', reject)
+    call.end()
+  })
+}
