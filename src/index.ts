@@ -28,6 +28,7 @@ export type {
   Inspection,
   OperationLimits,
   PoolStatus,
+  Requirement,
   SubmitOptions,
 } from './app/component.ts'
 export { AsyncResult, isAsyncResult, type AsyncResultStatus, type StartedCall } from './core/async-result.ts'

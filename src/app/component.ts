@@ -91,6 +91,17 @@ export interface ComponentContext<Config> {
   operations(limits: OperationLimits): Operations
   /** The connection is gone for good: the state becomes degraded and the app calls `connect` again. */
   lost(error: Error): void
+  /** The API of the component that `requires` found for this kind; undefined for an optional one that is not there. */
+  required(kind: string): ComponentBase | undefined
+}
+
+/** Another component that this one works on. */
+export interface Requirement {
+  readonly kind: string
+  /** @default the only one of that kind; several without a name are refused with SLUICE_CONFIG */
+  readonly name?: string | undefined
+  /** Work without it where it is not there or disabled. @default false */
+  readonly optional?: boolean
 }
 
 export interface ComponentDefinition<Api extends ComponentBase, F extends Fields = Fields> {
@@ -102,6 +113,8 @@ export interface ComponentDefinition<Api extends ComponentBase, F extends Fields
   readonly overrides: Readonly<Partial<Record<keyof F, unknown>>>
   /** Names of components that must be ready before this one connects. */
   readonly dependsOn: readonly string[]
+  /** Components that this one works on, by kind; each found becomes one of `dependsOn`. @default none */
+  readonly requires?: readonly Requirement[]
   /** True where there is no default to run on: the component is disabled unless some source sets one of its fields. */
   readonly needsConfiguration?: boolean
   /** Default of `infrastructure.<name>.workers`. */

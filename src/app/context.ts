@@ -30,6 +30,7 @@ export interface ContextOptions {
   /** Known only once the component is made, so asked for later. */
   readonly runner: () => Pick<ComponentRunner, 'connected' | 'phase' | 'lost'>
   readonly inspect: () => Inspection
+  readonly required: (kind: string) => ComponentBase | undefined
 }
 
 export interface BuiltContext {
@@ -98,6 +99,7 @@ export function createContext(options: ContextOptions): BuiltContext {
           logLimits,
         }),
       lost: (error) => runner().lost(error),
+      required: options.required,
     },
     release: () => pool.close({ timeout: POOL_CLOSE_MS }),
   }

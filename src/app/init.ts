@@ -7,6 +7,7 @@ import type { Component, ComponentBase, ComponentDefinition, Inspection } from '
 import { createContext } from './context.ts'
 import { connectOrder } from './graph.ts'
 import { phaseError, type Phase } from './phase.ts'
+import { isOptional } from './requirements.ts'
 import { ComponentRunner, type CheckSettings } from './runner.ts'
 import type { ComponentConfig } from '../config/load.ts'
 import { waitOrAbort } from '../core/abort.ts'
@@ -209,6 +210,7 @@ export class Init {
       settings: own,
       runner: () => runner,
       inspect: () => component.inspect(),
+      required: (kind) => this.#required(definition, kind),
     })
     const component = definition.create(context)
     const runner: ComponentRunner = new ComponentRunner({
@@ -225,11 +227,19 @@ export class Init {
     return { name, definition, component, runner, disabledReason: undefined, release }
   }
 
+  #required({ dependsOn }: ComponentDefinition<ComponentBase>, kind: string): ComponentBase | undefined {
+    const found = dependsOn.find((name) => this.#options.definitions[name]?.kind === kind)
+    return found === undefined ? undefined : this.#entries.get(found)?.component?.api
+  }
+
   #whyDisabled(name: string, definition: ComponentDefinition<ComponentBase>): string | undefined {
     const own = this.#options.settings[name]
     if (own?.enabled === false) return `${name}.enabled is false`
     if (definition.needsConfiguration === true && own?.configured !== true) return 'not configured'
-    const missing = definition.dependsOn.find((need) => this.#entries.get(need)?.runner === undefined)
+    const missing = definition.dependsOn.find((need) => {
+      const entry = this.#entries.get(need)
+      return entry?.runner === undefined && !(entry && isOptional(definition, entry.definition))
+    })
     return missing === undefined ? undefined : `depends on "${missing}", which is disabled`
   }
 

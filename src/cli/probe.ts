@@ -96,6 +96,7 @@ function createContext(
     base,
     operations: (limits) => createOperations({ ...shared, component: name, kind, limits, notReady }),
     lost: () => {},
+    required: () => undefined,
   }
 }
 

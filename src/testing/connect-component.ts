@@ -35,6 +35,8 @@ export interface OpenComponentOptions {
   readonly log?: Logger
   /** @default a registry of its own */
   readonly metrics?: Metrics
+  /** APIs of the components that it requires, by kind. @default none */
+  readonly required?: Readonly<Record<string, ComponentBase>>
 }
 
 /** A component and the hands that an app would lay on it. */
@@ -101,6 +103,7 @@ export async function openComponent<Api extends ComponentBase, F extends Fields>
     metrics,
     runner: () => runner,
     inspect: () => component.inspect(),
+    required: (kind) => options.required?.[kind],
   })
   const component: Component<Api> = definition.create(context as Parameters<typeof definition.create>[0])
   const stopping = new AbortController()
