@@ -9,9 +9,10 @@
 import type { ApiOf } from './component.ts'
 import type { Readiness } from './health.ts'
 import type { Init } from './init.ts'
+import type { Address } from './listen.ts'
 import type { AppOptions } from './options.ts'
 import { runApp } from './run.ts'
-import { Runtime, type Address } from './runtime.ts'
+import { Runtime } from './runtime.ts'
 import type {
   Components,
   Http,
@@ -90,39 +91,38 @@ export function createApp<
   const S extends UserSchemas = Record<never, never>,
 >(options: AppOptions<C, S>): App<C, S> {
   const runtime = new Runtime(options)
+  const { name, log, metrics, background, server, services, state, stopping } = runtime.parts
   let running: Promise<number> | undefined
   const app: App<C, S> = {
-    name: runtime.name,
-    log: runtime.log,
-    metrics: runtime.metrics,
-    background: runtime.background,
-    get http() {
-      return runtime.http
-    },
+    name,
+    log,
+    metrics,
+    background,
+    http: server.fastify as unknown as Http,
     get init() {
-      return runtime.init
+      return state.init
     },
     get components() {
-      return runtime.apis as { readonly [K in keyof C]: ApiOf<C[K]> }
+      return state.init.enabledApis as { readonly [K in keyof C]: ApiOf<C[K]> }
     },
     get config() {
-      return runtime.settings.config.user as UserConfig<S>
+      return state.settings.config.user as UserConfig<S>
     },
     get pool() {
-      return runtime.pool
+      return state.configured.pool
     },
     get address() {
-      return runtime.address
+      return state.address
     },
     get readiness() {
-      return runtime.readiness
+      return state.readiness
     },
-    service(name, run) {
-      runtime.services.add(name, run)
+    service(serviceName, run) {
+      services.add(serviceName, run)
       return app
     },
     use(service) {
-      runtime.services.add(service.name, service.run)
+      services.add(service.name, service.run)
       return app
     },
     start: () => runtime.start(),
@@ -134,6 +134,6 @@ export function createApp<
     },
   }
   // A program that has stopped its app is done with it.
-  runtime.announce(() => (runtime.stopping.aborted ? (running ?? runtime.stop()) : app.run()))
+  runtime.announce(() => (stopping.draining ? (running ?? runtime.stop()) : app.run()))
   return app
 }

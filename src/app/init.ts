@@ -122,6 +122,11 @@ export class Init {
     return new Map([...this.#entries].map(([name, entry]) => [name, entry.component?.api]))
   }
 
+  /** APIs by name, of those that are not disabled. */
+  get enabledApis(): Readonly<Record<string, object>> {
+    return Object.fromEntries(this.#live().map(({ name, component }) => [name, component.api]))
+  }
+
   disabledReason(name: string): string {
     return this.#entries.get(name)?.disabledReason ?? 'unknown'
   }

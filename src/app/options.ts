@@ -3,7 +3,7 @@ import type { HttpOptions } from './http/options.ts'
 import type { Components, UserSchemas } from './service.ts'
 import type { Gate } from './health.ts'
 import { durationMs, type Duration } from '../core/duration.ts'
-import { SluiceError } from '../core/errors.ts'
+import { invalidArgument } from '../core/errors.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../telemetry/log.ts'
 
@@ -33,6 +33,11 @@ export interface AppOptions<C extends Components, S extends UserSchemas = UserSc
   readonly clock?: Clock
   /** Uniform in [0, 1), for jitter. @default Math.random */
   readonly random?: () => number
+}
+
+export function checkName(name: string): string {
+  if (typeof name === 'string' && /^[a-z][a-z0-9-]{0,62}$/.test(name)) return name
+  throw invalidArgument('name', 'lower-case letters, digits and "-", a letter first, at most 63', name)
 }
 
 export interface HealthOptions {
@@ -87,17 +92,17 @@ const MIN_TOKEN = 16
 export function resolveHealth(options: HealthOptions, components: readonly string[]): ResolvedHealth {
   for (const [name, gate] of Object.entries(options.gates ?? {})) {
     if (!components.includes(name)) {
-      throw invalid(`health.gates.${name}`, `one of the components (${components.join(', ')})`, name)
+      throw invalidArgument(`health.gates.${name}`, `one of the components (${components.join(', ')})`, name)
     }
-    if (!GATES.includes(gate)) throw invalid(`health.gates.${name}`, GATES.join(', '), gate)
+    if (!GATES.includes(gate)) throw invalidArgument(`health.gates.${name}`, GATES.join(', '), gate)
   }
   const { token, detail = 'local' } = options
   // The value itself is not shown: it is a secret, if a short one.
   if (token !== undefined && token.length < MIN_TOKEN) {
-    throw invalid('health.token', `at least ${MIN_TOKEN} characters`, `${token.length} of them`)
+    throw invalidArgument('health.token', `at least ${MIN_TOKEN} characters`, `${token.length} of them`)
   }
   if (detail === 'token' && token === undefined) {
-    throw invalid('health.token', "a token, since health.detail is 'token'", undefined)
+    throw invalidArgument('health.token', "a token, since health.detail is 'token'", undefined)
   }
   return {
     gates: options.gates ?? {},
@@ -134,12 +139,5 @@ export function resolveShutdown(options: ShutdownOptions): ShutdownLimits {
 
 function atLeastOne(value: number, option: string): number {
   if (Number.isInteger(value) && value >= 1) return value
-  throw invalid(option, 'a whole number of at least 1', value)
-}
-
-function invalid(option: string, expected: string, got: unknown): SluiceError {
-  return new SluiceError(
-    'SLUICE_INVALID_ARGUMENT',
-    `${option}: expected ${expected}, got ${JSON.stringify(got) ?? 'nothing'}`,
-  )
+  throw invalidArgument(option, 'a whole number of at least 1', value)
 }

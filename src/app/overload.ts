@@ -69,38 +69,3 @@ export function memoryUse(): MemoryUse {
     heap: heap.used_heap_size / heap.heap_size_limit,
   }
 }
-
-export const LOOP_SAMPLE_MS = 100
-const MEMORY_EVERY = 10
-/** A loop that was late by this much is worth a line of its own. */
-export const STALL_MS = 1_000
-
-export interface PulseOptions {
-  readonly overload: Overload | undefined
-  /** The loop did not turn for so many milliseconds. */
-  readonly onStall: (ms: number) => void
-  /** The process began, or ceased, to turn requests away. */
-  readonly onTurn: (reason: OverloadReason | undefined) => void
-}
-
-/** Samples until the returned function is called. Uses real time: it is the real loop that is measured. */
-export function startPulse(options: PulseOptions): () => void {
-  const { overload, onStall, onTurn } = options
-  let expected = performance.now() + LOOP_SAMPLE_MS
-  let count = 0
-  let last: OverloadReason | undefined
-  const timer = setInterval(() => {
-    const now = performance.now()
-    const late = Math.max(0, now - expected)
-    expected = now + LOOP_SAMPLE_MS
-    if (late >= STALL_MS) onStall(late)
-    if (overload === undefined) return
-    overload.loopWasLate(late)
-    if (count++ % MEMORY_EVERY === 0) overload.memoryIs(memoryUse())
-    const { reason } = overload
-    if (reason !== last) onTurn(reason)
-    last = reason
-  }, LOOP_SAMPLE_MS)
-  timer.unref()
-  return () => clearInterval(timer)
-}

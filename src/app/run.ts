@@ -8,6 +8,7 @@
  *   code 1. What else goes wrong meanwhile is logged and cuts nothing short.
  * - A failed AsyncResult that nobody awaited is logged with its name and counted, and ends nothing.
  */
+import type { AppParts } from './parts.ts'
 import type { Runtime } from './runtime.ts'
 import { EXIT } from './shutdown.ts'
 import { createWatchdog, type Watchdog } from './watchdog.ts'
@@ -28,12 +29,13 @@ export async function runApp(runtime: Runtime, exit: boolean): Promise<number> {
   program.listen()
   const code = await program.finish()
   program.release()
-  if (exit) endProcess(runtime, code)
+  if (exit) endProcess(runtime.parts, code)
   return code
 }
 
 class Program {
   readonly #runtime: Runtime
+  readonly #parts: AppParts
   readonly #over = Promise.withResolvers<number>()
   readonly #handlers: readonly (readonly [string, (first: unknown, second: unknown) => void])[]
   #watchdog: Watchdog | undefined
@@ -47,6 +49,7 @@ class Program {
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime
+    this.#parts = runtime.parts
     this.#handlers = [
       ['SIGTERM', () => this.#onSignal('SIGTERM')],
       ['SIGINT', () => this.#onSignal('SIGINT')],
@@ -57,7 +60,7 @@ class Program {
 
   listen(): void {
     for (const [event, handler] of this.#handlers) process.on(event, handler)
-    this.#runtime.watch({
+    this.#parts.stopping.watch({
       begins: (budgetMs) => this.#openWatchdog().deadline(budgetMs),
       step: (name) => this.#watchdog?.step(name),
       seesStalls: () => this.#watchdog !== undefined,
@@ -87,16 +90,15 @@ class Program {
     // Whoever reads our output may go away first; that is no reason to end.
     for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
     // The app may have been stopped by its own code.
-    if (this.#runtime.stopping.aborted) this.#end(() => this.#runtime.stop())
-    else
-      this.#runtime.stopping.addEventListener('abort', () => this.#end(() => this.#runtime.stop()), {
-        once: true,
-      })
+    const { stopping } = this.#parts
+    const end = (): void => this.#end(() => this.#runtime.stop())
+    if (stopping.draining) end()
+    else stopping.signal.addEventListener('abort', end, { once: true })
   }
 
   async #startFailed(thrown: unknown): Promise<number> {
     const error = toError(thrown)
-    const { log, name } = this.#runtime
+    const { log, name, appLog } = this.#parts
     if (hasCode(error, 'SLUICE_CONFIG') || hasCode(error, 'SLUICE_LISTEN')) {
       const hint = isSluiceError(error) && error.hint !== undefined ? `\n${error.hint}` : ''
       process.stderr.write(`${name}: ${error.message}${hint}\n`)
@@ -104,7 +106,7 @@ class Program {
       log.error({ err: error }, `${name} could not start`)
     }
     await this.#runtime.stop()
-    await this.#runtime.flush()
+    await appLog.flush()
     return startCode(error)
   }
 
@@ -113,7 +115,7 @@ class Program {
     this.#firstSignalAt ??= now
     if (this.#signals > 0 && now - this.#firstSignalAt < DUPLICATE_MS) return
     this.#signals++
-    const { log } = this.#runtime
+    const { log, stopping } = this.#parts
     if (this.#signals === 1) {
       log.info({ signal }, `${signal}: stopping`)
       this.#end(() => this.#runtime.stop())
@@ -125,7 +127,7 @@ class Program {
     // There may be no watchdog yet, nor any steps that could hurry: the start itself may be what hangs.
     this.#openWatchdog().deadline(HURRY_MS)
     this.#forcing = setTimeout(() => process.exit(this.#forcedCode), HURRY_MS + EMPTY_LOOP_MS)
-    this.#runtime.hurry(HURRY_MS)
+    stopping.hurry(HURRY_MS)
   }
 
   #onRejection(reason: unknown, promise: unknown): void {
@@ -133,7 +135,7 @@ class Program {
       this.#onFatal(reason, 'unhandled rejection')
       return
     }
-    const { log, metrics } = this.#runtime
+    const { log, metrics } = this.#parts
     const operation = promise.name
     log.error({ err: toError(reason), operation }, `nobody awaited "${operation}", and it failed`)
     metrics
@@ -144,30 +146,29 @@ class Program {
 
   #onFatal(thrown: unknown, what: string): void {
     const first = this.#forcedCode === undefined && !this.#fatal
-    this.#runtime.log.error({ err: toError(thrown) }, first ? `${what}: stopping` : `${what} while stopping`)
+    this.#parts.log.error({ err: toError(thrown) }, first ? `${what}: stopping` : `${what} while stopping`)
     if (!first) return
     this.#fatal = true
     // A stop that is under way already goes on, in a hurry, and ends as a failure.
     if (this.#ending) void this.#runtime.fail()
     else this.#end(() => this.#runtime.fail())
   }
+
   #end(stop: () => Promise<number>): void {
     if (this.#ending) return
     this.#ending = true
     stop().then(
       (code) => this.#over.resolve(this.#forcedCode ?? (this.#fatal ? EXIT.fatal : code)),
       (error: unknown) => {
-        this.#runtime.log.error({ err: toError(error) }, 'the stop itself failed')
+        this.#parts.log.error({ err: toError(error) }, 'the stop itself failed')
         this.#over.resolve(EXIT.fatal)
       },
     )
   }
 
   #openWatchdog(): Watchdog {
-    this.#watchdog ??= createWatchdog({
-      maxStallMs: this.#runtime.limits.maxStallMs ?? this.#runtime.budgetMs,
-      log: this.#runtime.log,
-    })
+    const { stopping, log } = this.#parts
+    this.#watchdog ??= createWatchdog({ maxStallMs: stopping.maxStallMs, log })
     return this.#watchdog
   }
 }
@@ -179,11 +180,11 @@ function startCode(error: Error): number {
 }
 
 /** Lets the loop run empty; what keeps it alive half a second later is named, and left behind. */
-function endProcess(runtime: Runtime, code: number): void {
+function endProcess({ log, appLog }: AppParts, code: number): void {
   process.exitCode = code
   setTimeout(() => {
     const resources = [...new Set(process.getActiveResourcesInfo())]
-    runtime.log.warn({ resources }, 'something was left open; the process ends all the same')
-    void runtime.flush().finally(() => process.exit(code))
+    log.warn({ resources }, 'something was left open; the process ends all the same')
+    void appLog.flush().finally(() => process.exit(code))
   }, EMPTY_LOOP_MS).unref()
 }

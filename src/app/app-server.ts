@@ -1,0 +1,63 @@
+/** The HTTP server of an app: the routes of its health, metrics and OpenAPI document, and what it asks the app for each request. */
+import type { FastifyRequest } from 'fastify'
+import { registerHealth, type HealthRoutesOptions } from './http/health-routes.ts'
+import { createOpenApi } from './http/openapi.ts'
+import type { HttpLimits } from './http/options.ts'
+import { observeRoutes, type RouteMetrics } from './http/route-metrics.ts'
+import { createHttpServer, type AppServer } from './http/server.ts'
+import type { Overload } from './overload.ts'
+import type { AppValues } from '../config/app-section.ts'
+import type { Logger } from '../telemetry/log.ts'
+
+type HealthFacts = Pick<
+  HealthRoutesOptions,
+  'readiness' | 'started' | 'init' | 'services' | 'metrics' | 'hasToken'
+>
+
+export interface AppServerOptions extends HealthFacts {
+  /** Title of the OpenAPI document. */
+  readonly name: string
+  readonly limits: HttpLimits
+  readonly overload: Overload | undefined
+  readonly log: Logger
+  readonly draining: () => boolean
+  /** Version of the app, for the OpenAPI document; undefined while it is not known. */
+  readonly version: () => string | undefined
+  readonly mayDetail: (request: FastifyRequest) => boolean
+}
+
+/** Seconds for which a client that was turned away is asked to stay away. */
+const SHED_RETRY_SECONDS = 2
+
+export function createAppServer(options: AppServerOptions): AppServer {
+  const { name, limits, overload, log, draining, version, ...health } = options
+  let unmatched: RouteMetrics | undefined
+  const server = createHttpServer({
+    limits,
+    log,
+    draining,
+    shedding: () => (overload?.reason === undefined ? undefined : SHED_RETRY_SECONDS),
+    hosts: limits.hosts,
+    unmatched: () => unmatched,
+  })
+  unmatched = observeRoutes(server.fastify, options.metrics)
+  const openapi = createOpenApi()
+  if (limits.openapi !== false) openapi.collect(server.fastify)
+  const document = () => openapi.document({ title: name, version: version() ?? '0.0.0' })
+  registerHealth(server.fastify, {
+    ...health,
+    openapi: limits.openapi === false ? undefined : document,
+    openapiIsPublic: limits.openapi === 'public',
+  })
+  return server
+}
+
+/** What the configuration decides of the server. */
+export function configureServer(server: AppServer, app: AppValues): void {
+  server.configure({
+    bodyLimit: app.bodyLimit,
+    maxJsonDepth: app.maxJsonDepth,
+    requestTimeoutMs: app.requestTimeout,
+    keepAliveTimeoutMs: app.keepAliveTimeout,
+  })
+}
