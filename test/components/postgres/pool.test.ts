@@ -66,6 +66,9 @@ test('no more idle connections are kept than allowed', { skip }, async () => {
   const clock = new ManualClock()
   await using made = await connected({ maxOpenConns: 6, maxIdleConns: 2 }, { clock })
   await Promise.all(Array.from({ length: 6 }, (_, n) => made.api.execute(`select pg_sleep(0.02), ${n}`)))
+  // On a slow day the first connection has served them all before the others are there; those count all the same.
+  await until(() => stats(made).opening === 0, 'all that were on their way are open')
+  assert.ok(stats(made).open > 2)
   await clock.advance(3_000)
   await until(() => stats(made).open === 2, 'two open')
 })
@@ -75,9 +78,14 @@ test('a connection is replaced when its life is over', { skip }, async () => {
   await using made = await connected({ connMaxLifetime: '10m' }, { clock })
   const pid = async () => (await made.api.queryOne<{ pid: number }>('select pg_backend_pid() as pid'))?.pid
   const first = await pid()
-  await clock.advance(8 * 60_000)
-  assert.equal(await pid(), first)
-  await clock.advance(3 * 60_000)
+  await clock.advance(9 * 60_000 - 1_000)
+  assert.equal(await pid(), first, 'a life is at most a tenth shorter')
+  // A sweep a second. Once the next one is on its way the clock stands still: the server answers in real time, and its
+  // deadline is of this clock.
+  for (let seconds = 0; stats(made).opening === 0 && stats(made).opened === 1; seconds++) {
+    assert.ok(seconds <= 62, 'its life is over')
+    await clock.advance(1_000)
+  }
   await until(() => stats(made).open === 1 && stats(made).opened === 2, 'replaced')
   assert.notEqual(await pid(), first)
 })
@@ -93,7 +101,11 @@ test('the pool never opens more than allowed, and who waits is served in turn', 
       most = Math.max(most, stats(made).open)
     }),
   )
-  assert.equal(most, 3)
+  assert.ok(most <= 3, `${most} open`)
+  // One connection may have served them all before the others were there.
+  await until(() => stats(made).opening === 0, 'all that were on their way are open')
+  assert.equal(stats(made).open, 3)
+  // Three at a time in the order of their calls: the twentieth is sent when eighteen have been answered.
   assert.ok(
     order.slice(0, 10).every((n) => n < 20),
     `served ${order.join(' ')}`,
@@ -302,8 +314,10 @@ test('a listener that hears nothing any more finds out by itself', { skip }, asy
   // Cut without a word: the socket stays open and nothing arrives.
   for (const connection of proxy.connections) connection.blackhole()
   await clock.advance(10_000)
-  await clock.advance(5_100)
-  for (let turn = 0; turn < 100; turn++) await clock.advance(100)
+  await clock.advance(5_000)
+  // The longest wait after a first failure. What follows happens in real time, so the clock, of which its deadlines
+  // are, has to stand still.
+  await clock.advance(200)
   await gap.promise
 })
 
