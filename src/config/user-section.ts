@@ -11,27 +11,17 @@ import { isMapping } from './nested.ts'
 import { yamlKey } from './section.ts'
 import type { Entry, Layer } from './resolve.ts'
 import type { Problem } from './problem.ts'
+import {
+  issuePath,
+  type StandardIssue,
+  type StandardResult,
+  type StandardSchema,
+} from '../core/standard-schema.ts'
 
-/** Version 1 of the Standard Schema interface (standardschema.dev), as far as it is used here. */
-export interface StandardSchema<Output = unknown> {
-  readonly '~standard': {
-    readonly version: 1
-    readonly vendor: string
-    readonly validate: (value: unknown) => SchemaResult<Output> | Promise<SchemaResult<Output>>
-    readonly types?: { readonly input: unknown; readonly output: Output } | undefined
-  }
-}
-
-type SchemaResult<Output> =
-  { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly SchemaIssue[] }
-
-interface SchemaIssue {
-  readonly message: string
-  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
-}
+export type { StandardSchema }
 
 /** What a schema gives: the type of `app.config.billing`. */
-export type SchemaOutput<S> = S extends StandardSchema<infer Output> ? Output : never
+export type SchemaOutput<S> = S extends StandardSchema<unknown, infer Output> ? Output : never
 
 export interface UserSectionRequest {
   readonly name: string
@@ -91,10 +81,10 @@ async function validate(
   schema: StandardSchema,
   raw: Readonly<Record<string, unknown>>,
   texts: ReadonlyMap<string, string>,
-): Promise<SchemaResult<unknown>> {
+): Promise<StandardResult<unknown>> {
   const first = await check(schema, raw)
   if (first.issues === undefined) return first
-  const refused = new Set(first.issues.map((issue) => String(pathOf(issue)[0])))
+  const refused = new Set(first.issues.map((issue) => String(issuePath(issue)[0])))
   const second: Record<string, unknown> = { ...raw }
   let changed = false
   for (const [key, text] of texts) {
@@ -106,7 +96,7 @@ async function validate(
 }
 
 /** A schema is foreign code: what it throws is a fault of the section. */
-async function check(schema: StandardSchema, value: unknown): Promise<SchemaResult<unknown>> {
+async function check(schema: StandardSchema, value: unknown): Promise<StandardResult<unknown>> {
   try {
     return await schema['~standard'].validate(value)
   } catch {
@@ -121,11 +111,11 @@ function plainValue(text: string): unknown {
 
 function problem(
   { name, file }: UserSectionRequest,
-  issue: SchemaIssue,
+  issue: StandardIssue,
   sources: ReadonlyMap<string, string>,
   keys: ReadonlySet<string>,
 ): Problem {
-  const parts = pathOf(issue).map(String)
+  const parts = issuePath(issue).map(String)
   const [key] = parts
   const path = [name, ...parts].join('.')
   const source = key === undefined ? undefined : sources.get(key)
@@ -141,10 +131,6 @@ function problem(
     expected: `${message}; set ${variable}${path} in ${file}`,
     sentence: true,
   }
-}
-
-function pathOf(issue: SchemaIssue): readonly PropertyKey[] {
-  return (issue.path ?? []).map((part) => (typeof part === 'object' ? part.key : part))
 }
 
 function entry(section: string, key: string, value: unknown, source: string): Entry {

@@ -1,0 +1,103 @@
+/**
+ * The durable engine of one database in this process: its tables brought up to date, this process registered as a
+ * worker, hints between workers. Jobs, events, cron and audit of the same database share one; the last that lets go of
+ * it closes it.
+ */
+import type { Clock } from '../core/clock.ts'
+import type { Logger } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metric.ts'
+import type { EngineDatabase } from './database.ts'
+import { migrateEngine } from './migrate.ts'
+import { Queues } from './queues.ts'
+import { Wake } from './wake.ts'
+import { Worker } from './worker/worker.ts'
+
+export interface EngineOptions {
+  readonly db: EngineDatabase
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly appName: string
+  /** Send and hear notifications. @default true */
+  readonly notify?: boolean
+}
+
+export class Engine {
+  readonly #options: EngineOptions
+  readonly db: EngineDatabase
+  readonly clock: Clock
+  readonly random: () => number
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly queues: Queues
+  readonly wake: Wake
+  readonly worker: Worker
+  #users = 0
+  #opening: Promise<void> | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(options: EngineOptions) {
+    const { db, clock, random, log, metrics, appName } = options
+    this.#options = options
+    this.db = db
+    this.clock = clock
+    this.random = random
+    this.log = log
+    this.metrics = metrics
+    this.queues = new Queues(db)
+    this.wake = new Wake(db, clock, log)
+    this.worker = new Worker({ db, clock, log, appName })
+  }
+
+  /** Resolves when it works. May be called again after it rejected, and by everyone who uses it. */
+  open(signal: AbortSignal): Promise<void> {
+    this.#opening ??= this.#open(signal).catch((error: unknown) => {
+      this.#opening = undefined
+      throw error
+    })
+    return this.#opening
+  }
+
+  retain(): void {
+    this.#users++
+  }
+
+  /** Closes it when nobody else uses it. True when it is closed by then. */
+  async release(): Promise<boolean> {
+    if (--this.#users > 0) return false
+    this.#closing ??= this.#close()
+    await this.#closing
+    return true
+  }
+
+  async #open(signal: AbortSignal): Promise<void> {
+    await migrateEngine(this.db, signal)
+    signal.throwIfAborted()
+    await this.wake.open({ notify: this.#options.notify ?? true })
+    await this.worker.open()
+  }
+
+  async #close(): Promise<void> {
+    await this.#opening?.catch(() => {})
+    const results = await Promise.allSettled([this.wake.close(), this.worker.close()])
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+}
+
+/** Engines by database: a weak map, so that an app and its database that are let go take their engine along. */
+const engines = new WeakMap<EngineDatabase, Engine>()
+
+/** The engine of the database, made with these options by the first who asks. */
+export function engineOf(options: EngineOptions): Engine {
+  let engine = engines.get(options.db)
+  if (engine === undefined) engines.set(options.db, (engine = new Engine(options)))
+  engine.retain()
+  return engine
+}
+
+/** Gives it back; the next who asks gets a new one when this was the last user. */
+export async function releaseEngine(engine: Engine): Promise<void> {
+  if ((await engine.release()) && engines.get(engine.db) === engine) engines.delete(engine.db)
+}

@@ -1,0 +1,60 @@
+/**
+ * Puts tasks into the table: one statement for a batch, inside or outside of a transaction.
+ *
+ * The client sorts unique ones by queue and name, so that overlapping batches lock their rows in one order and cannot
+ * deadlock. Answers come back by position; null says that a task with that unique name was there already.
+ */
+import type { Queryable } from '../database.ts'
+import type { NewTask } from './task.ts'
+
+/**
+ * in: $1 json array of tasks, each with `n`, its position
+ * out: n, id of those that were put in
+ * effect: rows of sluice.task
+ */
+export const ENQUEUE = `
+insert into sluice.task (queue, name, prio, shard, run_at, max_attempt, key, uniq, grp, body, head)
+select a.queue, a.name, a.prio, a.shard,
+  coalesce(a.run_at, clock_timestamp() + a.delay * interval '1 ms'),
+  a.max_attempt, a.key, a.uniq, a.grp, a.body, a.head
+from json_to_recordset($1::json) as a(queue int, name text, prio smallint, shard smallint, delay float8,
+  run_at timestamptz, max_attempt smallint, key text, uniq text, grp text, body text, head text)
+on conflict (queue, uniq) where uniq is not null do nothing
+returning id, queue, uniq`
+
+export interface Enqueued {
+  readonly id: string
+}
+
+/** The ids in the order of the tasks; undefined where a unique one was there already. */
+export async function enqueueTasks(
+  db: Queryable,
+  tasks: readonly NewTask[],
+): Promise<readonly (Enqueued | undefined)[]> {
+  const hasUnique = tasks.some((task) => task.uniq !== undefined)
+  const order = hasUnique ? sortedByUnique(tasks) : tasks
+  const rows = await db.query<{ id: string; queue: number; uniq: string | null }>(
+    ENQUEUE,
+    [JSON.stringify(order)],
+    { label: 'sluice.enqueue', idempotent: false },
+  )
+  // Rows come back in the order in which they were put in, which is the order of the array; conflicts are left out.
+  if (!hasUnique) return rows.map(({ id }) => ({ id }))
+  const answers = new Map<NewTask, Enqueued>()
+  let at = 0
+  for (const task of order) {
+    const row = rows[at]
+    if (row === undefined || row.queue !== task.queue || row.uniq !== (task.uniq ?? null)) continue
+    answers.set(task, { id: row.id })
+    at++
+  }
+  return tasks.map((task) => answers.get(task))
+}
+
+function sortedByUnique(tasks: readonly NewTask[]): readonly NewTask[] {
+  return tasks.toSorted((a, b) => a.queue - b.queue || compare(a.uniq ?? '', b.uniq ?? ''))
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
