@@ -16,7 +16,8 @@ export type {
 export type { AppOptions, HealthOptions, ShutdownOptions } from './app/options.ts'
 export type { HttpOptions } from './app/http/options.ts'
 export type { Gate, HealthReport, Readiness } from './app/health.ts'
-export type { InitStatus, TimelineEntry } from './app/init.ts'
+export type { InitStatus } from './app/init-status.ts'
+export type { TimelineEntry } from './app/timeline.ts'
 export type {
   ApiOf,
   Component,

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { registerHealth, type HealthRoutesOptions } from './http/health-routes.ts'
 import { createOpenApi } from './http/openapi.ts'
 import type { HttpLimits } from './http/options.ts'
-import { observeRoutes, type RouteMetrics } from './http/route-metrics.ts'
+import { observeRoutes } from './http/route-metrics.ts'
 import { createHttpServer, type AppServer } from './http/server.ts'
 import type { Overload } from './overload.ts'
 import type { AppValues } from '../config/app-section.ts'
@@ -31,7 +31,6 @@ const SHED_RETRY_SECONDS = 2
 
 export function createAppServer(options: AppServerOptions): AppServer {
   const { name, limits, overload, log, draining, version, ...health } = options
-  let unmatched: RouteMetrics | undefined
   const server = createHttpServer({
     limits,
     log,
@@ -40,7 +39,7 @@ export function createAppServer(options: AppServerOptions): AppServer {
     hosts: limits.hosts,
     unmatched: () => unmatched,
   })
-  unmatched = observeRoutes(server.fastify, options.metrics)
+  const unmatched = observeRoutes(server.fastify, options.metrics)
   const openapi = createOpenApi()
   if (limits.openapi !== false) openapi.collect(server.fastify)
   const document = () => openapi.document({ title: name, version: version() ?? '0.0.0' })

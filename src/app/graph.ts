@@ -1,6 +1,27 @@
 /** The order of components: who waits for whom. Unknown names and cycles are refused when the app is created. */
+import type { ComponentBase, ComponentDefinition } from './component.ts'
 import { SluiceError } from '../core/errors.ts'
 import { nearest } from '../config/nearest.ts'
+
+type Definitions = Readonly<Record<string, ComponentDefinition<ComponentBase>>>
+
+/** Names in the order in which they connect. Throws as `connectOrder`. */
+export function namesInOrder(definitions: Definitions): readonly string[] {
+  return connectOrder(new Map(Object.entries(definitions).map(([name, { dependsOn }]) => [name, dependsOn])))
+}
+
+/** Refused before any I/O: names that no setting could have, unknown ones, and circles. */
+export function checkGraph(definitions: Definitions): void {
+  for (const name of Object.keys(definitions)) {
+    if (!/^[a-zA-Z][a-zA-Z0-9_]*$/.test(name)) {
+      throw new SluiceError(
+        'SLUICE_CONFIG',
+        `component "${name}": a name is letters, digits and _, a letter first`,
+      )
+    }
+  }
+  namesInOrder(definitions)
+}
 
 /**
  * Names sorted so that each comes after all that it depends on; independent ones keep the order they were written in.

@@ -6,7 +6,7 @@
  * /startupz  is the boot finished? 200 from the moment the port is open.
  * /readyz    send me traffic? 503 until started, while a gated component is not up, and while draining.
  */
-import type { InitStatus } from './init.ts'
+import type { InitStatus } from './init-status.ts'
 
 /** What a component's state means for /readyz. */
 export type Gate = 'startup' | 'always' | 'never'

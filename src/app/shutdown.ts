@@ -46,6 +46,12 @@ export interface StepsOptions {
   readonly onFailure: (failure: StepFailure) => void
 }
 
+/** Something with a name that ends. */
+export interface Closer {
+  readonly name: string
+  readonly close: (signal: AbortSignal) => Promise<void>
+}
+
 export type StepWork = (signal: AbortSignal) => Promise<unknown> | void
 
 /** What is kept for the components when all before them used up their time. */
