@@ -29,7 +29,11 @@ export async function runApp(runtime: Runtime, exit: boolean): Promise<number> {
   program.listen()
   const code = await program.finish()
   program.release()
-  if (exit) endProcess(runtime.parts, code)
+  if (exit) {
+    // Without a handler a signal that is late, such as the second one of npm, would end the process in place of the code.
+    for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => {})
+    endProcess(runtime.parts, code)
+  }
   return code
 }
 

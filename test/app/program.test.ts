@@ -79,12 +79,18 @@ test('SIGTERM ends the program with 0, services first and components in reverse'
 
 test('SIGINT does the same, and a signal within half a second of the first is the same one', async () => {
   await using program = await run({ DRAIN: '300ms' })
-  program.child.kill('SIGINT')
+  // It signals itself, so that no busy machine lies between the signals.
+  await fetch(`${program.url}/interrupt-thrice`)
   await program.says('SIGINT: stopping')
-  program.child.kill('SIGTERM')
-  program.child.kill('SIGINT')
   assert.equal(await program.exit, 0)
   assert.doesNotMatch(program.output, /again/)
+})
+
+test('a signal that comes when all has been stopped does not take the place of the exit code', async () => {
+  await using program = await run({ BEHAVIOUR: 'signal-at-the-end' })
+  program.child.kill('SIGTERM')
+  assert.equal(await program.exit, 0)
+  assert.match(program.output, /run resolved with 0/)
 })
 
 test('a later second signal skips the waiting and gives 143', async () => {
@@ -96,19 +102,19 @@ test('a later second signal skips the waiting and gives 143', async () => {
   await new Promise((resolve) => setTimeout(resolve, 600))
   program.child.kill('SIGTERM')
   assert.equal(await program.exit, 143)
-  assert.ok(performance.now() - began < 4_000)
+  assert.ok(performance.now() - began < 8_000, 'sooner than the drain delay alone')
   assert.match(program.output, /closed cache[^]*closed db/)
 })
 
 test('a second signal ends a start that hangs, with 143', async () => {
   await using program = await run({ BEHAVIOUR: 'start-hangs' }, 'the start hangs')
+  const began = performance.now()
   program.child.kill('SIGTERM')
   // Real time: what is a duplicate is a matter of the process's own clock.
   await new Promise((resolve) => setTimeout(resolve, 600))
-  const began = performance.now()
   program.child.kill('SIGTERM')
   assert.equal(await program.exit, 143)
-  assert.ok(performance.now() - began < 4_000)
+  assert.ok(performance.now() - began < 9_000, 'sooner than the start would have been over')
 })
 
 test('SIGTERM before a component has connected is a clean end', async () => {
@@ -135,7 +141,8 @@ test('an event loop that is blocked during the shutdown is ended by the watchdog
   const began = performance.now()
   program.child.kill('SIGTERM')
   assert.equal(await program.exit, 70)
-  assert.ok(performance.now() - began < 4_000)
+  // The budget, and as much again for a busy machine; without the watchdog it would never end.
+  assert.ok(performance.now() - began < 2_000 + 2_000)
   assert.match(program.output, /\\"stop service work\\" was under way/)
   assert.match(program.output, /programs\/service\.ts:\d+/, 'the stack names the place')
 })

@@ -1,5 +1,5 @@
 /** A program for tests of signals and exit codes: what goes wrong in it is told by its environment. */
-import { EventEmitter } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { createApp, type ServiceHandle } from '../../../src/index.ts'
 import { AsyncResult } from '../../../src/core/async-result.ts'
 import { fake } from '../fake-component.ts'
@@ -56,6 +56,14 @@ app.service('work', ({ http, db: store }): ServiceHandle => {
     void AsyncResult.reject(new Error('failed and nobody awaited'))
     return {}
   })
+  http.get('/interrupt-thrice', async () => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGINT'] as const) {
+      const heard = once(process, signal)
+      process.kill(process.pid, signal)
+      await heard
+    }
+    return {}
+  })
   http.get('/block', () => {
     for (;;);
   })
@@ -85,3 +93,4 @@ app.service('work', ({ http, db: store }): ServiceHandle => {
 if (behaviour.has('leaks')) setInterval(() => {}, 1_000)
 const code = await app.run()
 say(`run resolved with ${code}`)
+if (behaviour.has('signal-at-the-end')) process.kill(process.pid, 'SIGTERM')
