@@ -11,8 +11,11 @@ import { skip, startHere } from './support/service.ts'
 
 const servers = ownServers()
 
-/** A server that appeared is in use within this time, on an idle machine and on a busy one. */
-const RECOVERY_MS = 5_000
+/**
+ * A server that appeared is in use within this time: at most four seconds pass before the next attempt, which may take
+ * one; and once more, as that attempt may have met a server that was about to appear, or a busy machine.
+ */
+const RECOVERY_MS = 2 * (4_000 + 1_000)
 /** For a start that is not what is tested. */
 const READY_MS = 30_000
 
@@ -101,8 +104,7 @@ test(
     await until(() => ['db', 'cache'].every((name) => app.init.status()[name]?.error !== null))
     assert.equal((await ask(`${url}/livez`)).status, 200)
     await Promise.all([servers.postgres.start(), redis.start()])
-    const took = await Promise.all([becomes(`${url}/db`, 200, 10_000), becomes(`${url}/cache`, 200, 10_000)])
-    assert.ok(Math.max(...took) < 10_000)
+    await Promise.all([becomes(`${url}/db`, 200, RECOVERY_MS), becomes(`${url}/cache`, 200, RECOVERY_MS)])
   },
 )
 

@@ -14,11 +14,14 @@ const MB = 2 ** 20
 
 const servers = ownServers()
 
+/** Far beyond what a slow machine needs, as time is not what these tests are about. */
+const DEADLINE = '30s'
+
 async function start(env: Readonly<Record<string, string>> = {}): Promise<ServiceHere> {
   const addresses = { POSTGRES_DSN: servers.postgres.dsn, REDIS_ADDR: servers.redis.addr }
   const service = await startHere(
     { dsn: servers.postgres.dsn, addr: servers.redis.addr },
-    { env: { ...env, ...addresses } },
+    { env: { ...env, ...addresses }, deadline: DEADLINE },
   )
   await becomes(`${service.url}/db`, 200, READY_MS)
   await becomes(`${service.url}/cache`, 200, READY_MS)

@@ -41,11 +41,11 @@ test(
     for (const path of ['/throw-later', '/reject-later']) {
       await using program = await ready()
       await ask(program.url + path)
-      const began = performance.now()
       assert.equal(await program.exit, 1)
-      assert.ok(performance.now() - began < 5_000)
       assert.match(program.output, /the cause/)
-      assert.match(program.output, /faults stopped after/)
+      // By its own clock, for how soon a busy machine lets it begin is not its doing.
+      const ms = /faults stopped after (\d+) ms/.exec(program.output)?.[1]
+      assert.ok(Number(ms) <= 5_000, `stopped after ${ms} ms`)
       assert.equal(await connectionsLeft(), 0)
     }
   },
@@ -60,20 +60,20 @@ test('a reader that takes the first line and goes does not end the service', { s
 })
 
 test('signals that come in pairs at once are one, and a later one skips the waiting', { skip }, async () => {
-  await using both = await ready()
+  await using both = await ready({ env: { CLOSE: '5s' } })
   both.kill('SIGINT')
   both.kill('SIGTERM')
   assert.equal(await both.exit, 0)
   assert.equal(await connectionsLeft(), 0)
   await using twice = await ready({ env: { DRAIN: '8s', BUDGET: '20s' } })
+  const began = performance.now()
   twice.kill('SIGTERM')
   await becomes(`${twice.url}/readyz`, 503, 5_000)
   // What counts as one signal is a matter of the process's own clock.
   await new Promise((resolve) => setTimeout(resolve, 600))
-  const began = performance.now()
   twice.kill('SIGTERM')
   assert.equal(await twice.exit, 143)
-  assert.ok(performance.now() - began < 4_000)
+  assert.ok(performance.now() - began < 8_000, 'sooner than the drain delay alone')
   assert.equal(await connectionsLeft(), 0)
 })
 
@@ -103,7 +103,8 @@ test(
         const began = performance.now()
         program.kill('SIGTERM')
         const code = await program.exit
-        assert.ok(performance.now() - began < 6_000 + 1_500)
+        // The budget, and as much again for a busy machine; without a budget it would hang until the thaw.
+        assert.ok(performance.now() - began < 6_000 + 6_000)
         assert.ok(code === 0 || code === 70, `${name}: ${code}`)
         if (code === 70) assert.match(program.output, new RegExp(`"step":"close ${name}"`))
         await Promise.all(stuck)

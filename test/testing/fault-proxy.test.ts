@@ -101,11 +101,15 @@ test('latency delays each byte by at least what was asked, and does not add up o
   using one = await client(at.proxy.port)
   at.proxy.latency(40, { direction: 'up' })
   const began = performance.now()
+  // Timers of one event loop are late together, so that a busy machine does not decide.
+  let isLate = false
+  const late = setTimeout(() => (isLate = true), 20 * 40)
   for (let i = 0; i < 20; i++) one.socket.write('0123456789')
   await one.gets(200)
+  clearTimeout(late)
   const took = performance.now() - began
   assert.ok(took >= 38, `took ${took} ms`)
-  assert.ok(took < 20 * 40, `took ${took} ms, so that chunks waited for each other`)
+  assert.ok(!isLate, `took ${took} ms, so that chunks waited for each other`)
 })
 
 test('jitter never changes the order of bytes', async () => {

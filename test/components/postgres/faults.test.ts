@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
+import { systemClock } from '../../../src/core/clock.ts'
 import { hasCode, type ErrorCode } from '../../../src/core/errors.ts'
 import type { Listening, Postgres, PostgresOptions } from '../../../src/components/postgres/index.ts'
 import type { OpenComponent } from '../../../src/testing/connect-component.ts'
@@ -68,16 +69,21 @@ test('on a frozen server every call settles by its deadline, and later calls wor
   await using t = await table(db, 'n int')
   for (let n = 0; n < 5; n++) await db.query('select 1 as n')
   proxy.blackhole()
-  const startedAt = performance.now()
   const calls = [
     ...Array.from({ length: 20 }, () => db.query('select 1 as n')),
     ...Array.from({ length: 5 }, () => db.insert(`insert into ${t.name} values (1)`)),
     db.transaction((tx) => tx.query('select 1')),
     db.session((session) => session.query('select 1')),
   ]
-  const settled = await Promise.allSettled(calls)
-  const tookMs = performance.now() - startedAt
-  assert.ok(tookMs < 600, `${tookMs} ms`)
+  let isOver = false
+  const settling = Promise.allSettled(calls).then((all) => {
+    isOver = true
+    return all
+  })
+  // Timers of one event loop are late together, so that a busy machine does not decide.
+  await systemClock.sleep(600)
+  assert.ok(isOver, 'all have settled twice their limit after they began')
+  const settled = await settling
   for (const each of settled) {
     assert.ok(each.status === 'rejected')
     assert.ok(

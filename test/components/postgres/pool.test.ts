@@ -13,6 +13,7 @@ const code = (expected: ErrorCode) => (error: unknown) => hasCode(error, expecte
 interface Stats {
   readonly open: number
   readonly idle: number
+  readonly opening: number
   readonly leased: number
   readonly waiting: number
   readonly opened: number

@@ -1,8 +1,9 @@
 /** A Redis server of one's own: on a free port, in a temporary directory, ended by its process id. */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -81,14 +82,24 @@ export async function ownServer(args: readonly string[] = []): Promise<OwnServer
   return server
 }
 
-/** A port that nobody listens on now. */
+/**
+ * A port that nobody listens on now. Below those that systems hand out by themselves, so that nobody is given it while
+ * a server that is stopped and started again does not listen.
+ */
 export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
+  for (let tries = 0; tries < 100; tries++) {
+    const port = randomInt(15_000, 32_000)
+    const probe = createServer().listen(port, '127.0.0.1')
+    const isFree = await once(probe, 'listening').then(
+      () => true,
+      () => false,
+    )
+    if (!isFree) continue
+    probe.close()
+    await once(probe, 'close')
+    return port
+  }
+  throw new Error('no free port in a hundred tries')
 }
 
 async function answering(port: number): Promise<void> {

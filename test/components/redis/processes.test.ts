@@ -62,8 +62,8 @@ test(
     const allowed = taken.reduce((sum, each) => sum + each.allowed, 0)
     const most = limit * (1 + elapsedMs / windowMs)
     assert.ok(allowed <= most, `${allowed} of at most ${most} within ${elapsedMs} ms`)
-    // A second of it is 100 tokens more; what is not asked for at the end is not given out.
-    assert.ok(allowed >= 2 * limit, `${allowed}: less than what was there`)
+    // Who was refused found nothing left of the first fill; each was then given at least one more.
+    assert.ok(allowed >= limit + 2, `${allowed}: less than what was there`)
     for (const each of taken) assert.ok(each.asked > each.allowed, 'each was refused at times')
   },
 )

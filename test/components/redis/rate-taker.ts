@@ -1,4 +1,7 @@
-/** A process that takes of a shared rate limit for a second, as fast as it can, and tells its parent how much it got. */
+/**
+ * A process that takes of a shared rate limit as fast as it can, for a second and until it was given some after it had
+ * been refused, and tells its parent how much it got.
+ */
 import { connectRedis } from './support.ts'
 
 const [addr, keyPrefix, limit, window] = process.argv.slice(2) as [string, string, string, string]
@@ -8,9 +11,11 @@ process.send?.('ready')
 await new Promise((resolve) => process.once('message', resolve))
 let allowed = 0
 let asked = 0
+let refilled = false
 const until = performance.now() + 1_000
-while (performance.now() < until) {
+while (performance.now() < until || !refilled) {
   const decisions = await Promise.all(Array.from({ length: 8 }, () => limiter.take('shared')))
+  refilled ||= asked > allowed && decisions.some((decision) => decision.allowed)
   asked += decisions.length
   allowed += decisions.filter((decision) => decision.allowed).length
 }

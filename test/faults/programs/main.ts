@@ -9,7 +9,7 @@ const app = serviceUnderFaults({
   shutdown: {
     budget: process.env['BUDGET'] ?? '10s',
     drainDelay: process.env['DRAIN'] ?? 0,
-    closeTimeout: '1s',
+    closeTimeout: process.env['CLOSE'] ?? '1s',
   },
 })
 app.service('trouble', ({ http, db, log, config }) => {

@@ -1,39 +1,47 @@
 /** The service that is put under faults: routes on PostgreSQL, on Redis and on neither. */
 import { createApp, hasCode, isSluiceError } from '../../../src/index.ts'
-import type { App } from '../../../src/index.ts'
+import type { App, Duration } from '../../../src/index.ts'
 import { postgres } from '../../../src/components/postgres/index.ts'
 import { redis } from '../../../src/components/redis/index.ts'
 import type { AppOptions } from '../../../src/app/options.ts'
 import type { UserSchemas } from '../../../src/app/service.ts'
 
-const components = {
-  db: postgres({ queryTimeout: '1s', transactionTimeout: '1s', connectTimeout: '1s' }),
-  cache: redis({
-    readTimeout: '1s',
-    writeTimeout: '1s',
-    poolTimeout: 0,
-    dialTimeout: '1s',
-    pingInterval: '500ms',
-  }),
+/** `deadline`: of every call. */
+function componentsOf(deadline: Duration) {
+  return {
+    db: postgres({ queryTimeout: deadline, transactionTimeout: deadline, connectTimeout: deadline }),
+    cache: redis({
+      readTimeout: deadline,
+      writeTimeout: deadline,
+      poolTimeout: 0,
+      dialTimeout: deadline,
+      pingInterval: '500ms',
+    }),
+  }
 }
 
-export type FaultComponents = typeof components
+export type FaultComponents = ReturnType<typeof componentsOf>
+
+export interface FaultOptions extends Partial<AppOptions<FaultComponents, UserSchemas>> {
+  /** Of every call. Short, because most tests wait for it to pass. @default '1s' */
+  readonly deadline?: Duration
+}
 
 /** What the route of a write tells: the code of what went wrong, which a client of a real service is not told. */
 export interface Told {
   readonly code: string
 }
 
-export function serviceUnderFaults(
-  options: Partial<AppOptions<FaultComponents, UserSchemas>> = {},
-): App<FaultComponents> {
+export function serviceUnderFaults({ deadline = '1s', ...options }: FaultOptions = {}): App<FaultComponents> {
   const app = createApp({
     name: 'faults',
-    components,
+    components: componentsOf(deadline),
     port: 0,
     host: '127.0.0.1',
     configFile: false,
     health: { interval: '500ms', timeout: '500ms' },
+    // On a busy machine the loop is late, and requests would be turned away for that and not for what is tested.
+    http: { overload: false },
     ...options,
   })
   app.service('plain', ({ http }) => {

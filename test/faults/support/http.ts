@@ -1,16 +1,21 @@
 /** Requests each on a connection of its own, so that no client's pool counts among what the service left open. */
 import { request } from 'node:http'
+import { startLoopTime } from './loop-time.ts'
+
+/** The service that is asked runs in this process, or is started by it on the same machine. */
+const time = startLoopTime()
 
 export interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
   readonly body: string
+  /** By the time of the event loop. */
   readonly ms: number
 }
 
 /** Rejects when there is no answer within 20 s. */
 export function ask(url: string, method: 'GET' | 'POST' = 'GET'): Promise<Answer> {
-  const began = performance.now()
+  const began = time.now()
   return new Promise((resolve, reject) => {
     const call = request(url, { method, agent: false, timeout: 20_000 }, (response) => {
       let body = ''
@@ -18,7 +23,7 @@ export function ask(url: string, method: 'GET' | 'POST' = 'GET'): Promise<Answer
       response.on('data', (chunk) => (body += String(chunk)))
       response.on('end', () => {
         const { statusCode: status = 0, headers } = response
-        resolve({ status, headers, body, ms: performance.now() - began })
+        resolve({ status, headers, body, ms: time.now() - began })
       })
       response.on('error', reject)
     })
@@ -28,12 +33,12 @@ export function ask(url: string, method: 'GET' | 'POST' = 'GET'): Promise<Answer
   })
 }
 
-/** Asks until the answer has this status; rejects when it has not within `ms`. Says how long it took. */
+/** Asks until the answer has this status; rejects when it has not within `ms` of the event loop. Says how long it took. */
 export async function becomes(url: string, status: number, ms: number): Promise<number> {
-  const began = performance.now()
+  const began = time.now()
   for (;;) {
     const answer = await ask(url)
-    const tookMs = performance.now() - began
+    const tookMs = time.now() - began
     if (answer.status === status) return tookMs
     if (tookMs > ms)
       throw new Error(

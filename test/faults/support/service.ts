@@ -1,8 +1,6 @@
 /** The service under faults in this process, on servers of the test's own. */
-import { serviceUnderFaults, type FaultComponents } from '../programs/service.ts'
+import { serviceUnderFaults, type FaultComponents, type FaultOptions } from '../programs/service.ts'
 import type { App } from '../../../src/index.ts'
-import type { AppOptions } from '../../../src/app/options.ts'
-import type { UserSchemas } from '../../../src/app/service.ts'
 import { recordingLogger, type RecordedLine } from '../../telemetry/recording-logger.ts'
 import { missingServerProgram } from '../../components/redis/own-server.ts'
 
@@ -16,7 +14,7 @@ export interface ServiceHere extends AsyncDisposable {
 
 export async function startHere(
   addresses: { readonly dsn: string; readonly addr: string },
-  options: Partial<AppOptions<FaultComponents, UserSchemas>> = {},
+  options: FaultOptions = {},
 ): Promise<ServiceHere> {
   const lines: RecordedLine[] = []
   const app = serviceUnderFaults({

