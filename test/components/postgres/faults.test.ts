@@ -64,7 +64,7 @@ test('a server that accepts and says nothing fails the connect in time', { skip 
 })
 
 test('on a frozen server every call settles by its deadline, and later calls work', { skip }, async () => {
-  await using it = await behindProxy({ queryTimeout: 300, transactionTimeout: 300, connectTimeout: 300 })
+  await using it = await behindProxy({ queryTimeout: 300, transactionTimeout: 300 })
   const { db, proxy } = it
   await using t = await table(db, 'n int')
   for (let n = 0; n < 5; n++) await db.query('select 1 as n')
@@ -192,7 +192,7 @@ test('answers in pieces of one byte are read as they are', { skip }, async () =>
 
 test('bytes that are garbage end a connection and never the process', { skip }, async () => {
   const survive = async (seed: number): Promise<void> => {
-    await using it = await behindProxy({ queryTimeout: 250, connectTimeout: 250, maxOpenConns: 2 }, seed)
+    await using it = await behindProxy({ queryTimeout: 250, transactionTimeout: 250, maxOpenConns: 2 }, seed)
     it.proxy.corrupt({ every: 10 + seed })
     const calls = Array.from({ length: 10 }, (_, n) =>
       it.db.query('select $1::int as n, $2::text as t', [n, 'some text']),
@@ -309,7 +309,7 @@ test('a server without connections left is told, and those who have one go on', 
           await tx.query('select 1')
           await release.promise
         },
-        { timeout: '5s' },
+        { timeout: '30s' },
       ),
     )
     await using late = await opened({ dsn: dsn.href })

@@ -238,7 +238,7 @@ test('a check takes the real path and keeps the number of connections', { skip }
   await using proxy = await startFaultProxy({
     target: { host: url.hostname, port: Number(url.port || 5432) },
   })
-  await using made = await connected({ dsn: dsnAt(proxy.port), connectTimeout: 500 })
+  await using made = await connected({ dsn: dsnAt(proxy.port) })
   for (let n = 0; n < 5; n++) await made.check()
   await until(() => stats(made).open === 1, 'one open')
   await proxy.refuse()
