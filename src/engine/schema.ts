@@ -144,6 +144,10 @@ create table sluice.lease (
   primary key (kind, ref, shard)
 ) with (fillfactor = 50);
 
+-- Workers that want shards of it, and when each last looked: what a fair share is counted by.
+create table sluice.contender (kind text not null, ref int not null, worker bigint not null,
+  seen timestamptz not null default clock_timestamp(), primary key (kind, ref, worker)) with (fillfactor = 50);
+
 -- Keys of a subscription whose events wait behind one that failed.
 create table sluice.parked (sub int not null, key text not null, since timestamptz not null default clock_timestamp(),
   waiting int not null default 0, primary key (sub, key));
