@@ -10,16 +10,17 @@
  * A head that is not answered by its deadline ends the connection: `pg` would wait for ever on a frozen server, and an
  * answer that comes late would be read as another's. Those behind it were reads and go back to the owner.
  */
-import { connect as connectSocket, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { Clock } from '../../core/clock.ts'
 import type { Deadlines } from '../../core/deadlines.ts'
 import { SluiceError } from '../../core/errors.ts'
-import { onAbort } from '../../core/abort.ts'
-import { failureOf, isFatal, sqlState } from './failures.ts'
+import { cancelAtServer } from './cancel-request.ts'
 import type { Driver, DriverClient, DriverResult, TypeParsers } from './driver.ts'
-import { Request } from './request.ts'
+import { failureOf, isFatal, sqlState } from './failures.ts'
+import { isStalePlan, Prepared } from './prepared.ts'
+import type { Request } from './request.ts'
 import type { RoundTrip } from './round-trip.ts'
-import { describe, type Statement } from './statement.ts'
+import { SentLine } from './sent-line.ts'
 
 /** What every connection of a pool shares. */
 export interface ConnectionSettings {
@@ -35,13 +36,7 @@ export interface ConnectionSettings {
   readonly roundTrip: RoundTrip
 }
 
-/** Prepared statements kept on one connection; the server pays some 10 KB for each. */
-const MAX_PREPARED = 200
-/** Code of the protocol's CancelRequest. */
-const CANCEL_REQUEST = 80_877_102
 const GOODBYE_MS = 1_000
-/** Share of a new measurement in the moving average. */
-const SMOOTHING = 0.2
 
 /** What a connection tells its owner. */
 export interface ConnectionOwner {
@@ -59,28 +54,19 @@ export class Connection {
   readonly #client: DriverClient
   #stream: Socket
   #state: 'open' | 'retiring' | 'closed' = 'open'
-  #head: Request | undefined
-  #last: Request | undefined
   #corked = false
-  #sentAlone = false
-  readonly #prepared = new Set<string>()
+  readonly #prepared: Prepared
   readonly #uncork = (): void => {
     this.#corked = false
     this.#stream.uncork()
   }
 
-  /** Statements sent and not answered. */
-  inFlight = 0
-  /** Milliseconds that the server is expected to need for them. */
-  loadMs = 0
-  /** One of them must not be joined by others. */
-  alone = false
+  /** What was sent and not answered. */
+  readonly line: SentLine
   /** Belongs to a transaction or a session. */
   leased = false
   /** Takes no more reads, so that it becomes free for who needs it alone. */
   reserved = false
-  /** When the head became the head. */
-  headSince: number
   /** When the last answer came. */
   idleSince: number
   readonly openedAt: number
@@ -92,9 +78,10 @@ export class Connection {
     this.#owner = owner
     this.#client = client
     this.#stream = client.connection.stream
+    this.#prepared = new Prepared(client, settings.prepare)
     this.openedAt = settings.clock.monotonic()
-    this.headSince = this.openedAt
     this.idleSince = this.openedAt
+    this.line = new SentLine(settings.deadlines, settings.roundTrip, this.openedAt)
     client.on('error', (error: Error) => this.#end(error))
     client.on('end', () => this.#end(undefined))
   }
@@ -104,6 +91,10 @@ export class Connection {
   }
   get isClosed(): boolean {
     return this.#state === 'closed'
+  }
+  /** Statements sent and not answered. */
+  get inFlight(): number {
+    return this.line.length
   }
   get processId(): number | null {
     return this.#client.processID
@@ -115,37 +106,23 @@ export class Connection {
 
   /** Writes the statement. `limitMs`: it must be answered by then; Infinity for no limit. */
   send(request: Request, limitMs: number, now: number): void {
-    const { statement } = request
-    request.connection = this
-    request.costMs = statement.meanMs ?? 0
-    this.loadMs += request.costMs
-    // What nobody has seen answered may take minutes: it goes alone, once.
-    this.alone = !request.options.repeatable || statement.meanMs === undefined
-    if (this.#last === undefined) {
-      this.#sentAlone = true
-      this.#head = request
-      this.headSince = now
-    } else this.#last.next = request
-    this.#last = request
-    this.inFlight++
-    // Rounded up, so that calls of one limit share one list; the caller has been answered on time by operate().
-    if (limitMs !== Infinity)
-      this.#settings.deadlines.add(request, Math.ceil(Math.max(limitMs, 1) / 50) * 50, now)
-    this.#write(request, statement)
+    this.line.push(request, this, limitMs, now)
+    this.#write(request)
   }
 
-  #write(request: Request, statement: Statement): void {
+  #write(request: Request): void {
     const { driver, types } = this.#settings
     if (!this.#corked) {
       this.#corked = true
       this.#stream.cork()
       process.nextTick(this.#uncork)
     }
+    const { statement, values } = request
     const { script, rowMode } = request.options
     const query = new driver.Query({
       text: statement.text,
-      values: request.values,
-      name: script === true ? undefined : this.#nameOf(statement),
+      values,
+      name: script === true ? undefined : this.#prepared.nameFor(statement),
       // The extended protocol takes one statement a text: none can hide a BEGIN behind a semicolon.
       queryMode: script === true ? undefined : 'extended',
       rowMode,
@@ -157,57 +134,22 @@ export class Connection {
     this.#client.query(query)
   }
 
-  #nameOf(statement: Statement): string | undefined {
-    if (!this.#settings.prepare || statement.uses++ === 0) return undefined
-    if (this.#prepared.has(statement.name)) return statement.name
-    this.#prepared.add(statement.name)
-    if (this.#prepared.size > MAX_PREPARED) {
-      for (const oldest of this.#prepared) {
-        this.#forget(oldest)
-        break
-      }
-    }
-    return statement.name
-  }
-
-  #forget(name: string): void {
-    this.#prepared.delete(name)
-    const { connection } = this.#client
-    delete connection.parsedStatements[name]
-    connection.close({ type: 'S', name })
-  }
-
   #answered(request: Request, error: Error | null, result: DriverResult | DriverResult[]): void {
     const now = this.#settings.clock.monotonic()
-    this.#shift(request)
-    this.#measure(request.statement, now)
+    this.line.shift(request)
+    this.line.measure(request.statement, now)
     if (error === null) {
       // A statement that left the connection inside a transaction would take the next caller's along.
       if (!this.leased && this.#client.getTransactionStatus() !== 'I')
         this.destroy(this.#broken('left a transaction open'))
       request.succeed(Array.isArray(result) ? lastOf(result) : result)
     } else this.#refused(request, error)
-    if (this.inFlight === 0) {
+    if (this.line.length === 0) {
       this.idleSince = now
-      this.loadMs = 0
       // Who has leased it may send more: then its release closes it.
       if (this.#state === 'retiring' && !this.leased) this.destroy(undefined)
     }
     this.#owner.settled(this)
-  }
-
-  /** Behind another's answer the time is the server's; sent to an idle server it is the network's, too. */
-  #measure(statement: Statement, now: number): void {
-    const { roundTrip } = this.#settings
-    let ms = now - this.headSince
-    if (this.#sentAlone) {
-      roundTrip.observe(ms, now)
-      ms = Math.max(0, ms - roundTrip.ms)
-    }
-    statement.meanMs =
-      statement.meanMs === undefined ? ms : statement.meanMs + SMOOTHING * (ms - statement.meanMs)
-    this.#sentAlone = false
-    this.headSince = now
   }
 
   #refused(request: Request, error: Error): void {
@@ -219,8 +161,8 @@ export class Connection {
       // Not the server's word on the statement: the connection is gone, or what came was no PostgreSQL protocol.
       this.#giveBack(request, failure)
       this.#end(error)
-    } else if (isStalePlan(state, error, request)) {
-      this.#forget(request.statement.name)
+    } else if (request.requeued === 0 && isStalePlan(state, error)) {
+      this.#prepared.forget(request.statement.name)
       this.#giveBack(request, failure)
     } else request.fail(failure)
     if (state === '25006') this.retire()
@@ -230,25 +172,6 @@ export class Connection {
   #giveBack(request: Request, failure: SluiceError): void {
     if (this.leased || failure.code === 'SLUICE_OUTCOME_UNKNOWN') request.fail(failure)
     else this.#owner.returned(request, failure)
-  }
-
-  #shift(request: Request): void {
-    // The server answers in order, so this is the head.
-    this.#head = request.next
-    if (this.#head === undefined) this.#last = undefined
-    request.next = undefined
-    request.connection = undefined
-    this.#settings.deadlines.remove(request)
-    this.inFlight--
-    this.loadMs -= request.costMs
-    if (this.inFlight === 0) this.alone = false
-  }
-
-  /** Those behind the head that have not been sent a second time. */
-  *behindHead(): Generator<Request> {
-    for (let request = this.#head?.next; request !== undefined; request = request.next) {
-      if (!request.done && request.requeued === 0) yield request
-    }
   }
 
   /** The deadline of `request` has passed. */
@@ -261,7 +184,7 @@ export class Connection {
       }),
     )
     // Behind a head with a later deadline it waits for its turn unheard; the answer is thrown away.
-    if (request === this.#head) this.destroy(this.#broken('did not answer in time'))
+    if (request === this.line.head) this.destroy(this.#broken('did not answer in time'))
   }
 
   /**
@@ -270,14 +193,14 @@ export class Connection {
    */
   abandon(request: Request): boolean {
     if (request.connection !== this) return true
-    if (!this.leased && !this.alone) return false
+    if (!this.leased && !this.line.alone) return false
     this.dropHead()
     return true
   }
 
   /** Nobody waits for the head any more. */
   get isHeadUnwanted(): boolean {
-    return this.#head?.done === true
+    return this.line.head?.done === true
   }
 
   /** Cancels the head at the server. Those behind it go back to the owner. */
@@ -289,20 +212,13 @@ export class Connection {
   retire(): void {
     if (this.#state !== 'open') return
     this.#state = 'retiring'
-    if (!this.leased && !this.#isAwaited()) this.destroy(undefined)
-  }
-
-  #isAwaited(): boolean {
-    for (let request = this.#head; request !== undefined; request = request.next) {
-      if (!request.done) return true
-    }
-    return false
+    if (!this.leased && !this.line.isAwaited) this.destroy(undefined)
   }
 
   /** Closes now. What was sent and not answered is returned (reads) or fails (writes: nobody knows). */
   destroy(error: SluiceError | undefined): void {
     if (this.#state === 'closed') return
-    if (this.inFlight > 0) this.#cancel()
+    if (this.line.length > 0) cancelAtServer(this.#client, this.#stream)
     this.#end(error)
   }
 
@@ -310,11 +226,11 @@ export class Connection {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     const { component } = this.#settings
-    const error = cause ?? (this.inFlight > 0 ? new Error('the server closed the connection') : undefined)
-    let request = this.#head
+    const error = cause ?? (this.line.length > 0 ? new Error('the server closed the connection') : undefined)
+    let request = this.line.head
     while (request !== undefined) {
       const { next } = request
-      this.#shift(request)
+      this.line.shift(request)
       if (!request.done) {
         const { repeatable } = request.options
         const sent = { component, sent: true, repeatable }
@@ -341,123 +257,6 @@ export class Connection {
       },
     )
   }
-
-  /** Asks the server to stop what it does for this connection. Best effort: closing alone would not stop it. */
-  #cancel(): void {
-    const { processID, secretKey, host, port } = this.#client
-    const { remoteAddress, remotePort } = this.#stream
-    if (processID === null || secretKey === null) return
-    const message = Buffer.alloc(16)
-    message.writeInt32BE(16, 0)
-    message.writeInt32BE(CANCEL_REQUEST, 4)
-    message.writeInt32BE(processID, 8)
-    message.writeInt32BE(secretKey, 12)
-    // The very server that this connection goes to, not another one behind the same name.
-    const socket =
-      remoteAddress !== undefined && remotePort !== undefined
-        ? connectSocket(remotePort, remoteAddress)
-        : host.startsWith('/')
-          ? connectSocket(`${host}/.s.PGSQL.${port}`)
-          : undefined
-    if (socket === undefined) return
-    socket.unref()
-    socket.setTimeout(2_000, () => socket.destroy())
-    socket.on('error', () => socket.destroy())
-    socket.end(message)
-  }
-}
-
-/** Opens one connection, or rejects and leaves nothing behind. */
-export function openConnection(
-  settings: ConnectionSettings,
-  owner: ConnectionOwner,
-  signal: AbortSignal | undefined,
-): Promise<Connection> {
-  const { driver, component, connectTimeoutMs } = settings
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted()
-    const client = new driver.Client({
-      ...settings.client,
-      pipeline: true,
-      keepAlive: true,
-      keepAliveInitialDelayMillis: 10_000,
-      connectionTimeoutMillis: connectTimeoutMs,
-    })
-    // An `error` event that nobody hears ends the process, also long after the connection failed.
-    client.on('error', () => {})
-    let release = (): void => {}
-    client.connect((error) => {
-      if (error !== null && error !== undefined) {
-        release()
-        client.connection.stream.destroy()
-        reject(
-          signal?.aborted === true
-            ? signal.reason
-            : failureOf(error, { component, target: targetOf(client) }),
-        )
-        return
-      }
-      contain(client)
-      proven(new Connection(settings, owner, client), settings)
-        .then(resolve, reject)
-        .finally(release)
-    })
-    contain(client)
-    client.connection.on('sslconnect', () => contain(client))
-    release = onAbort(signal, (reason) => {
-      client.connection.stream.destroy()
-      reject(reason)
-    })
-  })
-}
-
-/** For hints: `db:5432, database "todo"`. */
-function targetOf({ host, port, database }: DriverClient): string {
-  const place = host.startsWith('/') ? host : `${host}:${port}`
-  return typeof database === 'string' ? `${place}, database "${database}"` : place
-}
-
-/** Asks once: a pooler takes connections that it has no server for. The answer also tells how long the way is. */
-async function proven(connection: Connection, settings: ConnectionSettings): Promise<Connection> {
-  const request = new Request(describe('select 1'), undefined, { repeatable: true })
-  // Nobody else's until it has answered, and nothing to be given back to the owner.
-  connection.leased = true
-  connection.send(request, settings.connectTimeoutMs, settings.clock.monotonic())
-  try {
-    await request.promise
-    connection.leased = false
-    return connection
-  } catch (error) {
-    connection.destroy(undefined)
-    throw error
-  }
-}
-
-/**
- * The parser of `pg` throws on what is not PostgreSQL's protocol, inside the socket's `data` event, which would end
- * the process. It ends the connection instead.
- */
-function contain(client: DriverClient): void {
-  const { stream } = client.connection
-  if (Object.hasOwn(stream, 'emit')) return
-  const emit = stream.emit.bind(stream) as (event: string, ...rest: unknown[]) => boolean
-  const guarded = (event: string, ...rest: unknown[]): boolean => {
-    if (event !== 'data') return emit(event, ...rest)
-    try {
-      return emit(event, ...rest)
-    } catch (error) {
-      stream.destroy(new Error('what the server sent is not its protocol', { cause: error }))
-      return true
-    }
-  }
-  Object.defineProperty(stream, 'emit', { value: guarded, configurable: true })
-}
-
-/** The plan of a prepared statement no longer fits the table (0A000), or the server does not know its name (26000). */
-function isStalePlan(state: string, error: Error, request: Request): boolean {
-  if (request.requeued > 0) return false
-  if (state === '26000') return true
-  return state === '0A000' && (error as { readonly routine?: unknown }).routine === 'RevalidateCachedQuery'
 }
 
 /** An error of sluice says why the connection was closed; those behind it failed for the network's sake. */

@@ -2,12 +2,8 @@
 import type { Clock, Timer } from '../../core/clock.ts'
 import type { SluiceError } from '../../core/errors.ts'
 import type { Logger } from '../../telemetry/log.ts'
-import {
-  openConnection,
-  type Connection,
-  type ConnectionOwner,
-  type ConnectionSettings,
-} from './connection.ts'
+import type { Connection, ConnectionOwner, ConnectionSettings } from './connection.ts'
+import { openConnection } from './open-connection.ts'
 import { isIdle } from './placement.ts'
 
 export interface PoolSettings {

@@ -59,12 +59,13 @@ export class Overtaker {
   #overtake(limitMs: number): void {
     const now = this.#host.clock.monotonic()
     for (const connection of this.#host.connections.slice()) {
-      if (connection.leased || connection.inFlight === 0 || now - connection.headSince < limitMs) continue
+      if (connection.leased || connection.inFlight === 0 || now - connection.line.headSince < limitMs)
+        continue
       if (connection.isHeadUnwanted) {
         connection.dropHead()
         continue
       }
-      for (const request of connection.behindHead()) {
+      for (const request of connection.line.behindHead()) {
         if (!this.#budget.tryTake()) return
         this.#sendAgain(request)
       }

@@ -25,11 +25,11 @@ export function placeFor(
 ): Connection | undefined {
   if (!options.repeatable) return idleOne(connections)
   for (const connection of connections) {
-    if (!connection.isOpen || connection.leased || connection.alone || connection.reserved) continue
+    if (!connection.isOpen || connection.leased || connection.line.alone || connection.reserved) continue
     if (connection.inFlight === 0) return connection
     if (statement.meanMs === undefined) continue
-    if (connection.loadMs >= SHARE_MS || connection.inFlight >= SHARE_COUNT) continue
-    if (now - connection.headSince < STUCK_MS + 2 * roundTripMs) return connection
+    if (connection.line.loadMs >= SHARE_MS || connection.inFlight >= SHARE_COUNT) continue
+    if (now - connection.line.headSince < STUCK_MS + 2 * roundTripMs) return connection
   }
   return undefined
 }
@@ -44,8 +44,8 @@ export function reserveOne(connections: readonly Connection[]): void {
   if (connections.some((each) => each.reserved)) return
   let least: Connection | undefined
   for (const each of connections) {
-    if (!each.isOpen || each.leased || each.alone) continue
-    if (least === undefined || each.loadMs < least.loadMs) least = each
+    if (!each.isOpen || each.leased || each.line.alone) continue
+    if (least === undefined || each.line.loadMs < least.line.loadMs) least = each
   }
   if (least !== undefined) least.reserved = true
 }

@@ -15,14 +15,10 @@
  */
 import { onAbort } from '../../core/abort.ts'
 import { hasCode, SluiceError } from '../../core/errors.ts'
-import {
-  openConnection,
-  type Connection,
-  type ConnectionSettings,
-  type ConnectionOwner,
-} from './connection.ts'
+import type { Connection, ConnectionSettings, ConnectionOwner } from './connection.ts'
 import { Keeper, MAX_OPENING, type PoolSettings } from './keeper.ts'
 import { Line } from './line.ts'
+import { openConnection } from './open-connection.ts'
 import { Overtaker } from './overtaker.ts'
 import { idleOne, isIdle, placeFor, reserveOne } from './placement.ts'
 import { failureOf } from './failures.ts'
