@@ -49,6 +49,8 @@ create table sluice.task (
   owner bigint,
   run_at timestamptz not null default clock_timestamp(),
   made timestamptz not null default clock_timestamp(),
+  -- Of one with a key: the transaction that put it in, by which readers ahead find what was committed out of order.
+  xid xid8,
   name text,
   key text,
   uniq text,

@@ -11,13 +11,17 @@ import type { NewTask } from './task.ts'
  * in: $1 json array of tasks, each with `n`, its position
  * out: n, id of those that were put in
  * effect: rows of sluice.task
+ *
+ * The transaction has its id before the sequence hands out any: whoever reads ids ahead knows by it when none below can
+ * appear any more (tasks/keyed.ts).
  */
 export const ENQUEUE = `
-insert into sluice.task (queue, name, prio, shard, run_at, max_attempt, key, uniq, grp, body, head)
-select a.queue, a.name, a.prio, a.shard,
+with x as materialized (select pg_current_xact_id() as xid)
+insert into sluice.task (xid, queue, name, prio, shard, run_at, max_attempt, key, uniq, grp, body, head)
+select case when a.key is not null then x.xid end, a.queue, a.name, a.prio, a.shard,
   coalesce(a.run_at, clock_timestamp() + a.delay * interval '1 ms'),
   a.max_attempt, a.key, a.uniq, a.grp, a.body, a.head
-from json_to_recordset($1::json) as a(queue int, name text, prio smallint, shard smallint, delay float8,
+from x, json_to_recordset($1::json) as a(queue int, name text, prio smallint, shard smallint, delay float8,
   run_at timestamptz, max_attempt smallint, key text, uniq text, grp text, body text, head text)
 on conflict (queue, uniq) where uniq is not null do nothing
 returning id, queue, uniq`
