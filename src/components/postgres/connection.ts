@@ -17,6 +17,7 @@ import { SluiceError } from '../../core/errors.ts'
 import { cancelAtServer } from './cancel-request.ts'
 import type { Driver, DriverClient, DriverResult, TypeParsers } from './driver.ts'
 import { failureOf, isFatal, sqlState } from './failures.ts'
+import { brokenBy } from './gone.ts'
 import { isStalePlan, Prepared } from './prepared.ts'
 import type { Request } from './request.ts'
 import type { RoundTrip } from './round-trip.ts'
@@ -141,7 +142,7 @@ export class Connection {
     if (error === null) {
       // A statement that left the connection inside a transaction would take the next caller's along.
       if (!this.leased && this.#client.getTransactionStatus() !== 'I')
-        this.destroy(this.#broken('left a transaction open'))
+        this.destroy(brokenBy(this.#settings.component, 'left a transaction open'))
       request.succeed(Array.isArray(result) ? lastOf(result) : result)
     } else this.#refused(request, error)
     if (this.line.length === 0) {
@@ -184,7 +185,7 @@ export class Connection {
       }),
     )
     // Behind a head with a later deadline it waits for its turn unheard; the answer is thrown away.
-    if (request === this.line.head) this.destroy(this.#broken('did not answer in time'))
+    if (request === this.line.head) this.destroy(brokenBy(this.#settings.component, 'did not answer in time'))
   }
 
   /**
@@ -205,7 +206,7 @@ export class Connection {
 
   /** Cancels the head at the server. Those behind it go back to the owner. */
   dropHead(): void {
-    this.destroy(this.#broken('was given up by its caller'))
+    this.destroy(brokenBy(this.#settings.component, 'was given up by its caller'))
   }
 
   /** Takes nothing new and closes when its line is empty. */
@@ -244,18 +245,6 @@ export class Connection {
       this.#settings.clock.setTimer(() => this.#stream.destroy(), GOODBYE_MS, { keepAlive: false })
     } else this.#stream.destroy()
     this.#owner.closed(this, error === undefined ? undefined : failureOf(error, { component }))
-  }
-
-  #broken(what: string): SluiceError {
-    const { component } = this.#settings
-    return new SluiceError(
-      'SLUICE_UNAVAILABLE',
-      `${component}: the connection was closed: a statement ${what}`,
-      {
-        component,
-        retryable: true,
-      },
-    )
   }
 }
 

@@ -10,7 +10,7 @@ import { sqlState } from './failures.ts'
 import { quoteName } from './identifier.ts'
 import type { LoadedDatabase } from './late.ts'
 import { migrateOnConnect } from './migrate-on-connect.ts'
-import type { PoolStats } from './pool.ts'
+import type { PoolStats } from './pool-stats.ts'
 import { RoundTrip } from './round-trip.ts'
 import type { PostgresConfig } from './section.ts'
 

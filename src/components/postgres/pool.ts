@@ -7,68 +7,40 @@
  * pool of ten that sends one at a time 21,000-25,000. Everything else (writes, transactions, sessions) gets a
  * connection alone, taken from the other end of the list.
  *
- * - Who finds no place waits in one of two bounded lines, which take turns; the pool grows up to `maxOpen` meanwhile.
- * - Transactions and sessions leave the last connection to the others, so that a transaction whose body calls the
- *   database outside itself cannot wait for itself.
+ * - Who finds no place waits in one of two bounded lines (waiting.ts), which take turns (serving.ts); the pool grows up
+ *   to `maxOpen` meanwhile.
  * - The pool replaces what it loses. When that fails with nothing open it reports `down` and fails all who wait; then
  *   it is the app that calls `open` again, with back-off.
  */
 import { onAbort } from '../../core/abort.ts'
-import { hasCode, SluiceError } from '../../core/errors.ts'
+import { hasCode, type SluiceError } from '../../core/errors.ts'
 import type { Connection, ConnectionSettings, ConnectionOwner } from './connection.ts'
+import { failureOf } from './failures.ts'
+import { closedError, downError } from './gone.ts'
 import { Keeper, MAX_OPENING, type PoolSettings } from './keeper.ts'
-import { Line } from './line.ts'
+import { Lease } from './lease.ts'
 import { openConnection } from './open-connection.ts'
 import { Overtaker } from './overtaker.ts'
-import { idleOne, isIdle, placeFor, reserveOne } from './placement.ts'
-import { failureOf } from './failures.ts'
+import { isIdle, placeFor } from './placement.ts'
+import { statsOf, type PoolStats } from './pool-stats.ts'
 import { Request } from './request.ts'
+import { Serving } from './serving.ts'
 import { describe } from './statement.ts'
-
-export interface PoolStats {
-  readonly open: number
-  readonly opening: number
-  /** Held by transactions, sessions and cursors. */
-  readonly leased: number
-  readonly idle: number
-  /** Statements sent and not answered. */
-  readonly inFlight: number
-  /** Calls that wait for a connection. */
-  readonly waiting: number
-  /** Since the start. */
-  readonly opened: number
-  /** Ended by the server or the network, since the start. */
-  readonly lost: number
-}
-
-interface Lease {
-  readonly resolve: (connection: Connection) => void
-  readonly reject: (error: unknown) => void
-  done: boolean
-}
-interface Waiting {
-  readonly request: Request
-  readonly limitAt: number
-}
+import { Waiting } from './waiting.ts'
 
 export class ConnectionPool {
   readonly #settings: PoolSettings
   readonly #connect: ConnectionSettings
   readonly #connections: Connection[] = []
-  readonly #reads = new Line<Waiting>((waiting) => waiting.request.done)
-  readonly #alone = new Line<Waiting | Lease>((entry) =>
-    'request' in entry ? entry.request.done : entry.done,
-  )
+  readonly #waiting = new Waiting()
+  readonly #serving: Serving
   readonly #owner: ConnectionOwner
   #state: 'idle' | 'open' | 'down' | 'closed' = 'idle'
-  #leased = 0
-  #readsNext = true
   #drained: (() => void) | undefined
   readonly #keeper: Keeper
   readonly #overtaker: Overtaker
-  /** Counters for `inspect`. */
-  opened = 0
-  lost = 0
+  #opened = 0
+  #lost = 0
 
   constructor(settings: PoolSettings, connect: ConnectionSettings) {
     this.#settings = settings
@@ -81,6 +53,12 @@ export class ConnectionPool {
       returned: (request, error) => this.#takeBack(request, error),
       closed: (connection, error) => this.#lose(connection, error),
     }
+    this.#serving = new Serving({
+      connections: this.#connections,
+      waiting: this.#waiting,
+      roundTrip: connect.roundTrip,
+      maxOpen: settings.maxOpen,
+    })
     this.#keeper = new Keeper(settings, connect, {
       connections: this.#connections,
       owner: this.#owner,
@@ -93,7 +71,7 @@ export class ConnectionPool {
       roundTrip: connect.roundTrip,
       connections: this.#connections,
       again: (request, limitAt) => {
-        this.#reads.push({ request, limitAt })
+        this.#waiting.add({ request, limitAt })
         this.#pump()
       },
     })
@@ -101,7 +79,7 @@ export class ConnectionPool {
 
   /** Opens the first connection, then the warm minimum behind it. May be called again after `onDown`. */
   async open(signal: AbortSignal): Promise<void> {
-    if (this.#state === 'closed') throw this.#closedError()
+    if (this.#state === 'closed') throw this.#refusal()
     if (this.#state !== 'open' || this.#connections.length === 0) {
       const connection = await this.#openOne(signal)
       this.#state = 'open'
@@ -115,7 +93,7 @@ export class ConnectionPool {
     const connection = await openConnection(this.#connect, this.#owner, signal)
     if (!this.#isClosed) return connection
     connection.destroy(undefined)
-    throw this.#closedError()
+    throw this.#refusal()
   }
 
   get #isClosed(): boolean {
@@ -132,12 +110,13 @@ export class ConnectionPool {
   run(request: Request, remainingMs: number, signal: AbortSignal): void {
     const now = this.#settings.clock.monotonic()
     if (this.#state !== 'open') {
-      request.fail(this.#state === 'closed' ? this.#closedError() : this.#downError())
+      request.fail(this.#refusal())
       return
     }
-    const shared = request.options.repeatable
-    const line = shared ? this.#reads : this.#alone
-    const connection = line.isEmpty ? this.#placeFor(request, now) : undefined
+    const line = this.#waiting.lineOf(request)
+    const connection = line.isEmpty
+      ? placeFor(this.#connections, request, now, this.#connect.roundTrip.ms)
+      : undefined
     if (connection !== undefined) {
       connection.send(request, remainingMs, now)
       if (connection.inFlight > 1) this.#overtaker.watch()
@@ -155,41 +134,22 @@ export class ConnectionPool {
 
   /** A connection for the caller alone, until `release`. */
   lease(signal: AbortSignal): Promise<Connection> {
-    return new Promise((resolve, reject) => {
-      if (this.#state !== 'open') {
-        reject(this.#state === 'closed' ? this.#closedError() : this.#downError())
-        return
-      }
-      signal.throwIfAborted()
-      let off = (): void => {}
-      const lease: Lease = {
-        resolve: (connection) => {
-          off()
-          lease.done = true
-          resolve(connection)
-        },
-        reject: (error) => {
-          off()
-          lease.done = true
-          reject(error)
-        },
-        done: false,
-      }
-      this.#alone.push(lease)
+    if (this.#state !== 'open') return Promise.reject(this.#refusal())
+    const lease = new Lease()
+    if (signal.aborted) lease.reject(signal.reason)
+    else {
+      this.#waiting.alone.push(lease)
       this.#pump()
-      if (lease.done) return
-      off = onAbort(signal, (reason) => {
-        lease.reject(reason)
-        this.#gaveUpWaiting()
-      })
-    })
+      lease.listenTo(signal, () => this.#gaveUpWaiting())
+    }
+    return lease.promise
   }
 
   /** Gives back what `lease` gave. A connection in an unknown state is destroyed by its user first. */
   release(connection: Connection): void {
     if (!connection.leased) return
     connection.leased = false
-    this.#leased--
+    this.#serving.leased--
     if (connection.isClosed) {
       if (this.#state === 'closed') this.#whenDrained()
       return
@@ -205,7 +165,7 @@ export class ConnectionPool {
    * the server could be reached: nobody is served until `open` is called.
    */
   async check(signal: AbortSignal): Promise<void> {
-    if (this.#state !== 'open') throw this.#isClosed ? this.#closedError() : this.#downError()
+    if (this.#state !== 'open') throw this.#refusal()
     const isFull = this.#connections.length + this.#keeper.opening >= this.#settings.maxOpen
     if (isFull || !(await this.#replaceOne(signal))) {
       const request = new Request(describe('select 1'), undefined, { repeatable: true })
@@ -231,32 +191,23 @@ export class ConnectionPool {
   }
 
   stats(): PoolStats {
-    let inFlight = 0
-    let idle = 0
-    for (const connection of this.#connections) {
-      inFlight += connection.inFlight
-      if (isIdle(connection)) idle++
-    }
-    return {
-      open: this.#connections.length,
+    return statsOf(this.#connections, {
       opening: this.#keeper.opening,
-      leased: this.#leased,
-      idle,
-      inFlight,
-      waiting: this.#reads.length + this.#alone.length,
-      opened: this.opened,
-      lost: this.lost,
-    }
+      leased: this.#serving.leased,
+      waiting: this.#waiting.length,
+      opened: this.#opened,
+      lost: this.#lost,
+    })
   }
 
   /** Settles who waits, lets what runs finish until the signal aborts, closes every connection. */
   async close(signal: AbortSignal): Promise<void> {
     if (this.#state === 'closed') return
     this.#state = 'closed'
-    const error = this.#closedError()
+    const error = this.#refusal()
     this.#keeper.stop(error)
     this.#overtaker.stop()
-    this.#failWaiting(error)
+    this.#waiting.failAll(error)
     const drained = new Promise<void>((resolve) => (this.#drained = resolve))
     for (const connection of this.#connections.slice()) connection.retire()
     this.#whenDrained()
@@ -268,99 +219,26 @@ export class ConnectionPool {
     off()
   }
 
-  #placeFor(request: Request, now: number): Connection | undefined {
-    return placeFor(this.#connections, request, now, this.#connect.roundTrip.ms)
-  }
-
-  /** Serves who waits, for as long as there is a place. */
+  /** Serves who waits, for as long as there is a place, and sees to it that there will be more. */
   #pump(): void {
-    this.#unreserve()
-    if (this.#reads.isEmpty && this.#alone.isEmpty) return
-    if (this.#state !== 'open') return
-    const now = this.#settings.clock.monotonic()
-    for (;;) {
-      this.#readsNext = !this.#readsNext
-      const served = this.#readsNext
-        ? this.#serveRead(now) || this.#serveAlone(now)
-        : this.#serveAlone(now) || this.#serveRead(now)
-      if (!served) break
-    }
-    // More than may be opened at once need not be counted, and there may be thousands.
-    const waiting = this.#reads.lengthUpTo(MAX_OPENING) + this.#alone.lengthUpTo(MAX_OPENING)
+    this.#serving.unreserve()
+    if (this.#waiting.isEmpty || this.#state !== 'open') return
+    this.#serving.serve(this.#settings.clock.monotonic())
+    const waiting = this.#waiting.lengthUpTo(MAX_OPENING)
     if (waiting === 0) return
     const mayGrow = this.#connections.length + this.#keeper.opening < this.#settings.maxOpen
     if (mayGrow) this.#keeper.grow(waiting)
-    else if (this.#isWorthReserving()) reserveOne(this.#connections)
-  }
-
-  #serveRead(now: number): boolean {
-    const waiting = this.#reads.peek()
-    if (waiting === undefined) return false
-    const connection = this.#placeFor(waiting.request, now)
-    if (connection === undefined) return false
-    this.#reads.shift()
-    connection.send(waiting.request, waiting.limitAt - now, now)
-    return true
-  }
-
-  #serveAlone(now: number): boolean {
-    const first = this.#alone.peek()
-    if (first === undefined) return false
-    if (!('request' in first) && this.#leased >= this.#mostLeases) {
-      return this.#serveAloneStatement(now)
-    }
-    const connection = idleOne(this.#connections)
-    if (connection === undefined) return false
-    this.#alone.shift()
-    connection.reserved = false
-    this.#unreserve()
-    if ('request' in first) connection.send(first.request, first.limitAt - now, now)
-    else {
-      connection.leased = true
-      this.#leased++
-      first.resolve(connection)
-    }
-    return true
-  }
-
-  /** Leases have all that they may have; a single statement behind them still gets the last connection. */
-  #serveAloneStatement(now: number): boolean {
-    const connection = idleOne(this.#connections)
-    if (connection === undefined) return false
-    const entry = this.#alone.take((each) => 'request' in each)
-    if (entry === undefined || !('request' in entry)) return false
-    connection.reserved = false
-    this.#unreserve()
-    connection.send(entry.request, entry.limitAt - now, now)
-    return true
-  }
-
-  /** Gives the reserved connection back to the reads when nobody is left to take it. */
-  #unreserve(): boolean {
-    const reserved = this.#connections.find((each) => each.reserved)
-    if (reserved === undefined || this.#isWorthReserving()) return false
-    reserved.reserved = false
-    return true
+    else this.#serving.reserve()
   }
 
   #gaveUpWaiting(): void {
-    if (this.#unreserve()) this.#pump()
-  }
-
-  #isWorthReserving(): boolean {
-    if (this.#leased < this.#mostLeases) return !this.#alone.isEmpty
-    return this.#alone.has((entry) => 'request' in entry)
-  }
-
-  /** The last connection is for those who do not keep it. */
-  get #mostLeases(): number {
-    return Math.max(1, this.#settings.maxOpen - 1)
+    if (this.#serving.unreserve()) this.#pump()
   }
 
   #add(connection: Connection): void {
     // Lost between its first answer and now: the pool has not known it and will not hear of it.
     if (connection.isClosed) return
-    this.opened++
+    this.#opened++
     const { maxLifetimeMs, random } = this.#settings
     // Up to a tenth earlier, so that connections opened together are not replaced together.
     if (maxLifetimeMs > 0) connection.expiresAt = connection.openedAt + maxLifetimeMs * (1 - 0.1 * random())
@@ -377,7 +255,7 @@ export class ConnectionPool {
       return
     }
     if (error !== undefined) {
-      this.lost++
+      this.#lost++
       this.#settings.log.debug({ err: error }, 'a connection was lost')
     }
     if (this.#state !== 'open') return
@@ -391,8 +269,8 @@ export class ConnectionPool {
       request.fail(error)
       return
     }
-    const waiting = { request, limitAt: Math.max(request.deadlineAt, this.#settings.clock.monotonic() + 1) }
-    ;(request.options.repeatable ? this.#reads : this.#alone).push(waiting)
+    const limitAt = Math.max(request.deadlineAt, this.#settings.clock.monotonic() + 1)
+    this.#waiting.add({ request, limitAt })
     queueMicrotask(() => this.#pump())
   }
 
@@ -407,33 +285,17 @@ export class ConnectionPool {
       this.#state = 'down'
       this.#keeper.stop(error)
     }
-    this.#failWaiting(error)
+    this.#waiting.failAll(error)
     onDown?.(error)
-  }
-
-  #failWaiting(error: SluiceError): void {
-    for (let entry = this.#reads.shift(); entry !== undefined; entry = this.#reads.shift())
-      entry.request.fail(error)
-    for (let entry = this.#alone.shift(); entry !== undefined; entry = this.#alone.shift()) {
-      if ('request' in entry) entry.request.fail(error)
-      else entry.reject(error)
-    }
   }
 
   #whenDrained(): void {
     if (this.#connections.length === 0) this.#drained?.()
   }
 
-  #closedError(): SluiceError {
+  /** Why nobody is served. */
+  #refusal(): SluiceError {
     const { component } = this.#connect
-    return new SluiceError('SLUICE_CLOSED', `${component} is closed`, { component })
-  }
-
-  #downError(): SluiceError {
-    const { component } = this.#connect
-    return new SluiceError('SLUICE_UNAVAILABLE', `${component} is not connected`, {
-      component,
-      retryable: true,
-    })
+    return this.#isClosed ? closedError(component) : downError(component)
   }
 }
