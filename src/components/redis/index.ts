@@ -4,7 +4,7 @@ export { defineScript, type NativeContext, type NativeScript, type Script } from
 export type { RawOptions, Redis, RedisCallOptions, ValuesOf } from './api.ts'
 export type { Command, Reply } from './backend.ts'
 export type { CachedOptions } from './cached-options.ts'
-export type { Loader } from './cached.ts'
+export type { Loader } from './flight.ts'
 export type { RedisValue } from './commands/command.ts'
 export type { Commands } from './commands/index.ts'
 export type { Scored, ZRangeByScoreOptions, ZRangeOptions } from './commands/sets.ts'
