@@ -99,13 +99,15 @@ const COLUMNS = `t.id::text as id, t.shard, t.key, t.prio, t.attempt, t.owner is
 
 /** in: $1 ids · out: those that are there, and whether their queue is paused */
 export const KEYED_STATE = `
-select ${COLUMNS}, exists (select from sluice.queue q where q.id = t.queue and q.paused_at is not null) as paused
+select ${COLUMNS}, t.owner, exists (select from sluice.queue q where q.id = t.queue and q.paused_at is not null) as paused
 from sluice.task t where t.id = any($1::bigint[])`
 
-export function keyedState(
-  db: EngineDatabase,
-  ids: readonly string[],
-): Promise<(KeyedRow & { readonly paused: boolean })[]> {
+export interface KeyedState extends KeyedRow {
+  readonly owner: string | null
+  readonly paused: boolean
+}
+
+export function keyedState(db: EngineDatabase, ids: readonly string[]): Promise<KeyedState[]> {
   return db.query(KEYED_STATE, [ids], { ...CALL, idempotent: true, label: 'sluice.keyed.state' })
 }
 
@@ -193,10 +195,11 @@ export function readKeys(
   })
 }
 
-/** in: $1 queue, $2 shard, $3 to id, $4 limit · out: tasks that are not due, the soonest first */
+/** in: $1 queue, $2 shard, $3 to id, $4 limit, $5 ms from now · out: tasks due from then on, the soonest first */
 export const READ_LATER = `
 select ${COLUMNS} from sluice.task t
-where t.queue = $1 and t.shard = $2 and t.key is not null and t.id <= $3 and t.owner is null and t.attempt = 0
+where t.queue = $1 and t.shard = $2 and t.key is not null and t.id <= $3 and t.owner is null
+  and t.run_at >= clock_timestamp() + $5::float8 * interval '1 ms'
 order by t.run_at limit $4`
 
 /** Delayed tasks, where there are more than is kept in memory. */
@@ -204,10 +207,9 @@ export function readLater(
   db: EngineDatabase,
   queue: number,
   shard: number,
-  to: number,
-  limit: number,
+  range: { readonly to: number; readonly limit: number; readonly dueIn: number },
 ): Promise<KeyedRow[]> {
-  return db.query(READ_LATER, [queue, shard, to, limit], {
+  return db.query(READ_LATER, [queue, shard, range.to, range.limit, range.dueIn], {
     ...CALL,
     idempotent: true,
     label: 'sluice.keyed.later',

@@ -1,0 +1,337 @@
+/**
+ * Tasks with keys, of one queue: one task of a key at a time, in the order of their enqueueing, over all processes.
+ *
+ * It asks for a share of the queue's shards once there is a task with a key. For each shard it reads ahead into lanes
+ * (engine/tasks/keyed-lanes.ts), claims the heads of lanes by their ids under the shard's lease, and lets the next of a
+ * key start when the one before is done, dead or cancelled. A failed one keeps its place until it is due again.
+ *
+ * Ends are those of every task, and are handed on to `ends`; what it adds is that the lane goes on after them, in a
+ * transaction of the handler's after its commit.
+ */
+import { toError } from '../core/errors.ts'
+import type { Queryable, Transaction } from '../engine/database.ts'
+import { ShardLeases, type ShardLease } from '../engine/leases.ts'
+import type { Failed, FailedAnswer } from '../engine/tasks/finish.ts'
+import type { LaneTask } from '../engine/tasks/keyed-lanes.ts'
+import {
+  claimKeyed,
+  hasKeyed,
+  KEY_SHARDS,
+  keyedState,
+  readAhead,
+  readKeys,
+  readLater,
+  type KeyedClaim,
+} from '../engine/tasks/keyed.ts'
+import type { HeldTask } from '../engine/tasks/task.ts'
+import type { Lease } from '../engine/worker/worker.ts'
+import { KeyedShard } from './keyed-shard.ts'
+import type { DoneTask, GivenBack, SourceHost, TaskSource } from './source.ts'
+
+export interface KeyedOptions {
+  /** Where ends go: guarded by owner and attempt, as those of tasks without a key. */
+  readonly ends: Pick<TaskSource, 'done' | 'fail' | 'release'>
+  /** Tasks of a key that run at once; above 1 without order. @default 1 */
+  readonly width?: number | undefined
+}
+
+/** The head of a lane that is about to be claimed. */
+interface Picked {
+  readonly shard: KeyedShard
+  readonly task: LaneTask & KeyedClaim
+}
+
+/** Between two looks for new tasks without a hint. */
+const READ_EVERY_MS = 1_000
+/** Between two looks whether there is any task with a key, while hints come. */
+const PROBE_EVERY_MS = 250
+/** Between two walks through all that was read before, for what was put back under an old id. */
+const SWEEP_EVERY_MS = 30_000
+/** Readings for one claim, at most. */
+const MAX_READINGS = 4
+const CATCH_UP = 2_000
+const MAX_LATER = 10_000
+/** A task that was there for the taking and was not taken: someone else has its row locked. */
+const MIN_RETRY_MS = 20
+
+export class KeyedSource implements TaskSource {
+  readonly #host: SourceHost
+  readonly #options: KeyedOptions
+  readonly #shards = new Map<number, KeyedShard>()
+  /** Shard of each task that was claimed and has not ended. */
+  readonly #running = new Map<string, KeyedShard>()
+  readonly #releases: readonly (() => void)[]
+  #leases: ShardLeases | undefined
+  #isStale = true
+  #probedAt = -Infinity
+  #readAt = -Infinity
+  #sweptAt: number
+  #turn = 0
+  #closing: Promise<void> | undefined
+
+  constructor(host: SourceHost, options: KeyedOptions) {
+    this.#host = host
+    this.#options = options
+    this.#sweptAt = host.engine.clock.monotonic()
+    const { wake } = host.engine
+    this.#releases = [
+      wake.on(`q${host.queueId}`, () => void (this.#isStale = true)),
+      wake.on(sweepTopic(host.queueId), () => {
+        this.#sweptAt = -Infinity
+        host.wake()
+      }),
+    ]
+  }
+
+  async claim(lease: Lease, limit: number): Promise<readonly HeldTask[]> {
+    // Whoever else hears the hint that led here has heard it by then.
+    await Promise.resolve()
+    if (this.#closing !== undefined || !(await this.#isActive())) return []
+    await this.#read(limit)
+    const picked = this.#pick(lease, limit)
+    return picked.length === 0 ? [] : this.#claim(lease, picked)
+  }
+
+  async done(db: Queryable, tasks: readonly DoneTask[], lease: Lease): Promise<ReadonlySet<string>> {
+    const ours = await this.#options.ends.done(db, tasks, lease)
+    this.#afterCommit(db, () => {
+      for (const { id } of tasks) this.#end(id, (shard) => shard.remove(id))
+    })
+    return ours
+  }
+
+  async fail(db: Queryable, tasks: readonly Failed[], lease: Lease): Promise<readonly FailedAnswer[]> {
+    const answers = await this.#options.ends.fail(db, tasks, lease)
+    const retried = new Set(answers.filter(({ dead }) => !dead).map(({ id }) => id))
+    this.#afterCommit(db, () => {
+      for (const { id, attempt, delay } of tasks) {
+        this.#end(id, (shard) => (retried.has(id) ? shard.putBack(id, attempt, delay) : shard.remove(id)))
+      }
+    })
+    return answers
+  }
+
+  async release(db: Queryable, tasks: readonly GivenBack[], lease: Lease): Promise<ReadonlySet<string>> {
+    const ours = await this.#options.ends.release(db, tasks, lease)
+    this.#afterCommit(db, () => {
+      for (const { id, attempt, delay } of tasks) {
+        // As one that was tried, so that it keeps its place.
+        this.#end(id, (shard) => (ours.has(id) ? shard.putBack(id, attempt, delay) : shard.remove(id)))
+      }
+    })
+    return ours
+  }
+
+  nextDue(): Promise<number | undefined> {
+    const now = this.#host.engine.clock.monotonic()
+    if (this.#leases === undefined) {
+      return Promise.resolve(this.#isStale ? Math.max(0, this.#probedAt + PROBE_EVERY_MS - now) : undefined)
+    }
+    let next: number | undefined
+    for (const shard of this.#shards.values()) {
+      if (shard.isBehind(1)) return Promise.resolve(0)
+      const at = shard.lanes.nextDue()
+      if (at !== undefined && (next === undefined || at < next)) next = at
+    }
+    return Promise.resolve(next === undefined ? undefined : Math.max(0, next - now))
+  }
+
+  /** Its shards are lost with it, and their leases say so; what ran under it ends nowhere. */
+  reset(): void {
+    this.#running.clear()
+    this.#isStale = true
+  }
+
+  /** Hands its shards back, also those of which something runs: a task that has an owner is not claimed by anyone. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      for (const release of this.#releases) release()
+      await this.#leases?.stop(AbortSignal.abort())
+    })()
+    return this.#closing
+  }
+
+  /** True once there was a task with a key: from then on it wants shards. */
+  async #isActive(): Promise<boolean> {
+    if (this.#leases !== undefined) return true
+    const { engine, queueId } = this.#host
+    const now = engine.clock.monotonic()
+    const since = now - this.#probedAt
+    if (since < PROBE_EVERY_MS || (!this.#isStale && since < READ_EVERY_MS)) return false
+    this.#probedAt = now
+    this.#isStale = false
+    if (!(await hasKeyed(engine.db, queueId)) || this.#closing !== undefined) return false
+    this.#leases ??= new ShardLeases({
+      engine,
+      kind: 'q',
+      ref: queueId,
+      shards: KEY_SHARDS,
+      work: (lease) => this.#work(lease),
+    })
+    await this.#leases.start()
+    return true
+  }
+
+  async #work(lease: ShardLease): Promise<void> {
+    const { engine, wake } = this.#host
+    const shard = new KeyedShard(lease, engine.clock, { width: this.#options.width })
+    this.#shards.set(lease.shard, shard)
+    this.#isStale = true
+    wake()
+    try {
+      await shard.given
+    } finally {
+      this.#shards.delete(lease.shard)
+      for (const [id, its] of this.#running) if (its === shard) this.#running.delete(id)
+    }
+  }
+
+  /** Reads until there is enough to start, or nothing more. */
+  async #read(wanted: number): Promise<void> {
+    const { engine } = this.#host
+    const share = Math.ceil(wanted / Math.max(1, this.#shards.size))
+    const now = engine.clock.monotonic()
+    if (now - this.#sweptAt > SWEEP_EVERY_MS) {
+      this.#sweptAt = now
+      this.#isStale = true
+      for (const shard of this.#shards.values()) shard.sweep()
+    }
+    for (let reading = 0; reading < MAX_READINGS; reading++) {
+      const open = [...this.#shards.values()].filter(({ isOpen }) => isOpen)
+      await this.#catchUp(open)
+      const isDue = this.#isStale || engine.clock.monotonic() - this.#readAt >= READ_EVERY_MS
+      const behind = isDue ? open : open.filter((shard) => shard.isBehind(share))
+      if (behind.length === 0) return
+      await this.#readAhead(behind, share)
+    }
+  }
+
+  async #readAhead(shards: readonly KeyedShard[], share: number): Promise<void> {
+    const { engine, queueId } = this.#host
+    const asked = shards.map((shard) => ({ shard, ...shard.next(share) }))
+    this.#isStale = false
+    this.#readAt = engine.clock.monotonic()
+    try {
+      const { rows, ...ahead } = await readAhead(
+        engine.db,
+        queueId,
+        asked.map(({ from }) => from),
+      )
+      const byShard = Map.groupBy(rows, (row) => row.shard)
+      for (const { shard, limit } of asked) shard.read(byShard.get(shard.lease.shard) ?? [], limit, ahead)
+    } catch (error) {
+      this.#isStale = true
+      throw error
+    }
+  }
+
+  /** Reads what lanes lack, and delayed tasks that were too many. */
+  async #catchUp(shards: readonly KeyedShard[]): Promise<void> {
+    const { engine, queueId } = this.#host
+    for (const shard of shards) {
+      const { lanes, readTo, lease } = shard
+      const behind = lanes.behind()
+      if (behind !== undefined) {
+        const range = { from: behind.from, to: readTo, limit: CATCH_UP }
+        const rows = await readKeys(engine.db, queueId, lease.shard, range, behind.keys)
+        const isEnd = rows.length < CATCH_UP
+        shard.caughtUp(behind.keys, rows, isEnd ? readTo : Number(rows.at(-1)?.id), isEnd)
+      }
+      const now = engine.clock.monotonic()
+      const later = lanes.takeLostLater(now)
+      if (later === undefined) continue
+      const range = { to: readTo, limit: MAX_LATER, dueIn: later - now - 1_000 }
+      shard.add(await readLater(engine.db, queueId, lease.shard, range))
+    }
+  }
+
+  /** Heads of lanes, from each shard its part, each time from another one on. */
+  #pick(lease: Lease, limit: number): readonly Picked[] {
+    const shards = [...this.#shards.values()].filter((shard) => shard.lease.owner === lease.id)
+    const picked: Picked[] = []
+    const take = (shard: KeyedShard, most: number): void => {
+      for (const task of shard.take(most)) picked.push({ shard, task })
+    }
+    const first = this.#turn++
+    for (let at = 0; at < shards.length; at++) {
+      const shard = shards[(first + at) % shards.length]
+      if (shard !== undefined) take(shard, Math.ceil((limit - picked.length) / (shards.length - at)))
+    }
+    // What the later ones did not want, the earlier ones may have.
+    for (const shard of shards) if (picked.length < limit) take(shard, limit - picked.length)
+    return picked
+  }
+
+  async #claim(lease: Lease, picked: readonly Picked[]): Promise<readonly HeldTask[]> {
+    const { engine, queueId } = this.#host
+    let tasks: readonly HeldTask[]
+    try {
+      tasks = await claimKeyed(
+        engine.db,
+        queueId,
+        lease.id,
+        picked.map(({ task }) => task),
+      )
+    } catch (error) {
+      // Where the statement did its work all the same, the next claim finds out whose they are.
+      for (const { shard, task } of picked) shard.defer(task)
+      throw error
+    }
+    const byId = new Map(picked.map((each) => [each.task.id, each]))
+    for (const { id } of tasks) {
+      const shard = byId.get(id)?.shard
+      byId.delete(id)
+      if (shard !== undefined) this.#running.set(id, shard)
+    }
+    if (byId.size > 0) await this.#explain(lease, [...byId.values()])
+    return tasks
+  }
+
+  /** Why they could not be claimed: gone, not due yet, another's still, paused, or ours by a claim without an answer. */
+  async #explain(lease: Lease, missed: readonly Picked[]): Promise<void> {
+    const { engine } = this.#host
+    try {
+      const rows = await keyedState(
+        engine.db,
+        missed.map(({ task }) => task.id),
+      )
+      const ours = rows.filter(({ owner }) => owner === lease.id)
+      const byId = new Map(rows.map((row) => [row.id, row]))
+      for (const { shard, task } of missed) {
+        const row = byId.get(task.id)
+        if (row === undefined) shard.remove(task.id)
+        else if (row.held || row.paused) shard.defer(task)
+        else if (row.dueIn > 0) shard.putBack(task.id, row.attempt, row.dueIn)
+        else shard.defer(task, MIN_RETRY_MS)
+      }
+      if (ours.length === 0) return
+      await this.#options.ends.release(
+        engine.db,
+        ours.map(({ id, attempt }) => ({ id, attempt, delay: 0 })),
+        lease,
+      )
+    } catch (error) {
+      engine.log.debug({ err: toError(error) }, 'tasks with keys could not be claimed')
+      for (const { shard, task } of missed) shard.defer(task)
+    }
+  }
+
+  #end(id: string, end: (shard: KeyedShard) => void): void {
+    const shard = this.#running.get(id)
+    if (shard === undefined) return
+    this.#running.delete(id)
+    end(shard)
+    this.#host.wake()
+  }
+
+  /** Now, or when the transaction that it happened in has been committed. */
+  #afterCommit(db: Queryable, fn: () => void): void {
+    if ('afterCommit' in db) (db as Transaction).afterCommit(fn)
+    else fn()
+  }
+}
+
+/** Topic of the hint that tasks were put back under ids of before. */
+export function sweepTopic(queue: number): string {
+  return `sweep-q${queue}`
+}
