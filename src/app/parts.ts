@@ -90,7 +90,9 @@ export function createParts(options: AppOptions<Components, UserSchemas>): AppPa
   const server = createAppServer({
     ...shared,
     limits,
-    draining: () => stopping.draining,
+    // Responses that end their connections make clients come back at once: with no delay to serve them in, new ones must
+    // be refused before, or they are reset while they wait to be accepted.
+    draining: () => stopping.draining && (stopping.drainDelayMs > 0 || !server.accepting),
     version: () => state.ifConfigured?.settings.app.version,
     readiness: () => state.readiness,
     started: () => state.listening,

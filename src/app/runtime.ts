@@ -1,6 +1,7 @@
 /** The life of an app: its parts (parts.ts) brought up in order, and taken down by its stop sequence. The public face is app.ts. */
 import { configureServer } from './app-server.ts'
 import { createConfigured } from './configured.ts'
+import { closeDoor } from './http/drain.ts'
 import { currentInspector, type InspectedApp } from './inspection-hook.ts'
 import { listen } from './listen.ts'
 import type { AppOptions } from './options.ts'
@@ -24,6 +25,7 @@ export class Runtime {
   #connectTimer: NodeJS.Timeout | undefined
   #inspected: InspectedApp | undefined
   #failure: Error | undefined
+  #door: Promise<void> | undefined
 
   constructor(options: AppOptions<Components, UserSchemas>) {
     this.#options = options
@@ -68,15 +70,13 @@ export class Runtime {
     return this.parts.stopping.exitCode
   }
 
-  /** From now on /readyz says 503 and responses end their connections. Synchronous. */
+  /** From now on /readyz says 503, and a few turns of the loop later responses end their connections. Synchronous. */
   drain(): void {
     const { stopping, server } = this.parts
     if (stopping.draining) return
     clearTimeout(this.#connectTimer)
     stopping.begin()
-    // From here on responses end their connections, and clients come back at once: with no delay to serve them in, new
-    // connections must be refused before the first of them comes back, or it is reset while it waits to be accepted.
-    if (stopping.drainDelayMs === 0) server.stopAccepting()
+    if (stopping.drainDelayMs === 0) this.#door = closeDoor(server)
   }
 
   /** Stops within seconds, without serving on, because something broke. */
@@ -127,6 +127,7 @@ export class Runtime {
 
   async #stop(): Promise<void> {
     const { stopping, server, services, background, state, appLog } = this.parts
+    await this.#door
     await stopping.run({ server, services, background, ...state.configured })
     this.#stopPulse?.()
     await appLog.flush()

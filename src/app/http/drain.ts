@@ -27,8 +27,7 @@ export async function drainHttp(app: AppServer, options: DrainOptions): Promise<
   const { clock, signal } = options
   let closing: Promise<unknown> | undefined
   try {
-    await quietTick()
-    app.stopAccepting()
+    await closeDoor(app)
     await linger(app, clock, signal)
     // Its preClose hooks end what was upgraded; it waits for the requests under way, as we do.
     closing = app.fastify.close()
@@ -47,6 +46,13 @@ export async function drainHttp(app: AppServer, options: DrainOptions): Promise<
   }
 }
 
+/** Takes no more connections, once those that wait in the kernel have been taken. */
+export async function closeDoor(app: AppServer): Promise<void> {
+  if (!app.accepting) return
+  await quietTick(app)
+  app.stopAccepting()
+}
+
 async function linger(app: AppServer, clock: Clock, signal: AbortSignal): Promise<void> {
   const until = clock.monotonic() + LINGER_MS
   let quietSince = clock.monotonic()
@@ -62,18 +68,23 @@ async function linger(app: AppServer, clock: Clock, signal: AbortSignal): Promis
   }
 }
 
-/** A turn of the loop this short has accepted all that waited, and left hardly a moment for more. */
+/** A turn of the loop this short has left hardly a moment for more connections. */
 const SHORT_TICK_MS = 0.2
-const MAX_TICKS = 50
+/** Then one will do in which none came. */
+const SHORT_TICKS = 50
+/** Twice what waits in the kernel at most. */
+const MAX_TICKS = 1_024
 
 /**
  * Waits for a turn of the event loop in which next to nothing happened. Connections that the kernel has taken and we have
- * not are reset when the listening socket closes, so it is closed right after they have been taken in.
+ * not are reset when the listening socket closes, so it is closed right after they have been taken in; each turn takes one.
  */
-async function quietTick(): Promise<void> {
+async function quietTick(app: AppServer): Promise<void> {
   for (let tick = 0; tick < MAX_TICKS; tick++) {
     const began = performance.now()
+    const { accepted } = app
     await new Promise((resolve) => setImmediate(resolve))
-    if (performance.now() - began < SHORT_TICK_MS) return
+    const isQuiet = tick >= SHORT_TICKS || performance.now() - began < SHORT_TICK_MS
+    if (app.accepted === accepted && isQuiet) return
   }
 }

@@ -29,6 +29,10 @@ export interface AppServer {
   readonly server: Server
   /** Connections that are open and speak HTTP. */
   readonly connections: number
+  /** Connections that were taken so far. */
+  readonly accepted: number
+  /** New connections are taken: until `stopAccepting`. */
+  readonly accepting: boolean
   /** Connections that were upgraded, to WebSocket mostly; HTTP knows no end of them. */
   readonly upgraded: number
   cutUpgraded(): void
@@ -52,6 +56,8 @@ export function createHttpServer(options: ServerOptions): AppServer {
   const listener = createListener(options)
   const sockets = new Set<Socket>()
   const upgraded = new Set<Socket>()
+  let accepted = 0
+  let accepting = true
   const server = createServer({
     ServerResponse: listener.Response,
     maxHeaderSize: limits.maxHeaderBytes,
@@ -59,6 +65,7 @@ export function createHttpServer(options: ServerOptions): AppServer {
   })
   server.maxConnections = limits.maxConnections
   server.on('connection', (socket: Socket) => {
+    accepted++
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
   })
@@ -97,6 +104,9 @@ export function createHttpServer(options: ServerOptions): AppServer {
     get connections() {
       return sockets.size
     },
+    get accepted() {
+      return accepted
+    },
     get upgraded() {
       return upgraded.size
     },
@@ -106,7 +116,11 @@ export function createHttpServer(options: ServerOptions): AppServer {
     get requests() {
       return listener.requests
     },
+    get accepting() {
+      return accepting
+    },
     stopAccepting() {
+      accepting = false
       NetServer.prototype.close.call(server)
     },
     configure({ bodyLimit, maxJsonDepth, requestTimeoutMs, keepAliveTimeoutMs }) {
