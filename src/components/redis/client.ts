@@ -68,9 +68,15 @@ export function createClient(parts: ClientParts, options?: CallOptions): Redis {
     withLock: (name, lockOptions, fn) => withLock(invoker, name, lockOptions, fn),
     sessions: (sessionsOptions = {}) => createSessions(invoker, sessionsOptions),
     subscribe: (channel, handler, subscribeOptions = {}) => {
-      const { log } = invoker
+      const { log, name: component } = invoker
       const subscription = new ChannelSubscription(
-        { backend, log: log.child({ channel }), onDropped: parts.onDropped, prefix: key('') },
+        {
+          component,
+          backend,
+          log: log.child({ channel }),
+          onDropped: parts.onDropped,
+          prefix: key(''),
+        },
         channel,
         handler,
         subscribeOptions,

@@ -88,7 +88,7 @@ async function take(invoker: Invoker, key: string, options: LockOptions, signal:
     }
     const leftMs = Number((reply as readonly unknown[])[0])
     const untilGiveUp = giveUpAt - clock.monotonic()
-    if (untilGiveUp <= 0) throw heldByAnother(key, leftMs)
+    if (untilGiveUp <= 0) throw heldByAnother(invoker.name, key, leftMs)
     const poll = Math.min(POLL_MAX_MS, Math.max(POLL_MIN_MS, leftMs)) * (0.5 + invoker.random() / 2)
     await clock.sleep(Math.min(untilGiveUp, poll), { signal })
   }
@@ -113,7 +113,7 @@ export function withLock<T>(
         await lock.release().catch((error: unknown) => {
           invoker.log.warn(
             { err: toError(error), key },
-            'redis: a lock could not be released and will run out',
+            `${invoker.name}: a lock could not be released and will run out`,
           )
         })
       }
@@ -218,7 +218,7 @@ class HeldLock implements Lock {
             if (this.#state !== 'held' || hasCode(error, 'SLUICE_LOCK_LOST')) return
             this.#invoker.log.warn(
               { err: toError(error), key: this.key },
-              'redis: a lock could not be renewed',
+              `${this.#invoker.name}: a lock could not be renewed`,
             )
             this.#renewLater()
           },
@@ -238,7 +238,7 @@ class HeldLock implements Lock {
   }
 
   #lostError(reason: string): SluiceError {
-    return new SluiceError('SLUICE_LOCK_LOST', `redis: the lock was lost: ${reason}`, {
+    return new SluiceError('SLUICE_LOCK_LOST', `${this.#invoker.name}: the lock was lost: ${reason}`, {
       component: this.#invoker.name,
       operation: 'lock',
       details: { key: this.key, token: this.token },
@@ -260,8 +260,8 @@ function release(invoker: Invoker, key: string, owner: string): AsyncResult<bool
 
 const asIs = (reply: Reply): Reply => reply
 
-function heldByAnother(key: string, leftMs: number): SluiceError {
-  return new SluiceError('SLUICE_CONFLICT', 'redis: another holds the lock', {
+function heldByAnother(component: string, key: string, leftMs: number): SluiceError {
+  return new SluiceError('SLUICE_CONFLICT', `${component}: another holds the lock`, {
     retryable: true,
     operation: 'lock',
     details: { key, heldForMs: leftMs },

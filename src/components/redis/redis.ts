@@ -143,7 +143,7 @@ function createRedis(context: ComponentContext<RedisConfig>): Component<Redis> {
 
 function createBackend(context: ComponentContext<RedisConfig>): Backend {
   const { config, clock, log } = context
-  if (config.addr === undefined) return createMemoryBackend(config, clock)
+  if (config.addr === undefined) return createMemoryBackend(context.name, config, clock)
   const address = parseAddress(config.addr)
   // The section has parsed it already; a context made by hand may hold anything.
   if ('expected' in address)
@@ -151,11 +151,12 @@ function createBackend(context: ComponentContext<RedisConfig>): Backend {
   if (address.tls && !config.tlsRejectUnauthorized) {
     log.warn(
       { component: context.name },
-      'redis: certificates are not verified (tlsRejectUnauthorized: false)',
+      `${context.name}: certificates are not verified (tlsRejectUnauthorized: false)`,
     )
   }
   return createServerBackend({
     settings: {
+      component: context.name,
       address,
       username: config.username ?? address.username,
       password: config.password ?? address.password,

@@ -39,6 +39,8 @@ export interface Subscription extends AsyncDisposable {
 }
 
 export interface SubscriptionParts {
+  /** Name of the component. */
+  readonly component: string
   readonly backend: Pick<Backend, 'listen'>
   readonly log: Logger
   /** Called for each message that was dropped. */
@@ -111,7 +113,9 @@ export class ChannelSubscription implements Subscription {
   async #close(): Promise<void> {
     const left = this.#unlisten()
     this.#queue.filter(() => false)
-    this.#controller.abort(new SluiceError('SLUICE_CLOSED', 'redis: the subscription was closed'))
+    this.#controller.abort(
+      new SluiceError('SLUICE_CLOSED', `${this.#parts.component}: the subscription was closed`),
+    )
     this.#onClose(this)
     await Promise.all([left, ...this.#running])
   }
@@ -154,16 +158,18 @@ export class ChannelSubscription implements Subscription {
       await this.#handler(text, { channel, signal: this.#controller.signal })
     } catch (error) {
       if (this.#controller.signal.aborted) return
-      this.#parts.log.error({ err: toError(error) }, 'redis: a subscription handler failed')
+      const { log, component } = this.#parts
+      log.error({ err: toError(error) }, `${component}: a subscription handler failed`)
     }
   }
 
   #tellGap(gap: Gap): void {
-    this.#parts.log.warn(gap, 'redis: a subscription may have missed messages')
+    const { log, component } = this.#parts
+    log.warn(gap, `${component}: a subscription may have missed messages`)
     try {
       this.#options.onGap?.(gap)
     } catch (error) {
-      this.#parts.log.error({ err: toError(error) }, 'redis: an onGap handler failed')
+      log.error({ err: toError(error) }, `${component}: an onGap handler failed`)
     }
   }
 }

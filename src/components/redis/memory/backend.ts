@@ -12,7 +12,7 @@ import { MemoryStore, type StoreLimits } from './store.ts'
 const SWEEP_EVERY_MS = 1_000
 const SWEEP_KEYS = 1_000
 
-export function createMemoryBackend(limits: StoreLimits, clock: Clock): Backend {
+export function createMemoryBackend(component: string, limits: StoreLimits, clock: Clock): Backend {
   const store = new MemoryStore(limits, clock)
   const channels = new Channels()
   const interpreter = new Interpreter(store, () => clock.now(), channels.commands)
@@ -30,7 +30,7 @@ export function createMemoryBackend(limits: StoreLimits, clock: Clock): Backend 
     )
   }
   const assertOpen = (): void => {
-    if (closed) throw new SluiceError('SLUICE_CLOSED', 'redis in memory was closed')
+    if (closed) throw new SluiceError('SLUICE_CLOSED', `${component} was closed`)
   }
   const execute = <T>(command: Command<T>): T => {
     assertOpen()

@@ -27,7 +27,7 @@ export function createServerBackend(options: ServerBackendOptions): Backend {
     kind: 'server',
     open: async (signal) => {
       if (peer === undefined) {
-        await probe(settings.address, settings.dialTimeoutMs, signal)
+        await probe(settings, signal)
         peer = await loadRedis()
       }
       await connections.open(peer, signal)

@@ -16,6 +16,8 @@ import { cannotConnect, driverError, unavailable } from './errors.ts'
 import type { RedisModule } from './peer.ts'
 
 export interface ConnectionSettings {
+  /** Name of the component, for errors. */
+  readonly component: string
   readonly address: Address
   readonly username: string | undefined
   readonly password: string | undefined
@@ -108,7 +110,7 @@ export class Connection {
       },
       (error: unknown) => {
         this.inFlight -= 1
-        throw this.#failed(driverError(error, this.#peer, command.spec.idempotent))
+        throw this.#failed(this.#known(error, command.spec.idempotent))
       },
     )
   }
@@ -124,14 +126,14 @@ export class Connection {
     try {
       replies = (await multi.exec()) as unknown as readonly unknown[]
     } catch (error) {
-      if (!(error instanceof this.#peer.MultiErrorReply)) throw driverError(error, this.#peer, false)
+      if (!(error instanceof this.#peer.MultiErrorReply)) throw this.#known(error, false)
       replies = error.replies as readonly unknown[]
     } finally {
       this.inFlight -= 1
     }
     return commands.map((command, at) => {
       const reply = replies[at]
-      if (reply instanceof Error) return this.#failed(driverError(reply, this.#peer, false))
+      if (reply instanceof Error) return this.#failed(this.#known(reply, false))
       return command.parse(binary && command.binary !== true ? asTexts(reply as Reply) : (reply as Reply))
     })
   }
@@ -190,14 +192,14 @@ export class Connection {
       )
     } catch (error) {
       if (signal.aborted) throw error
-      const known = driverError(error, this.#peer, true)
+      const known = this.#known(error, true)
       // An answer of the server is named in full; a failure of the network needs the address.
       throw known.code === 'SLUICE_UNAVAILABLE' && known.details === undefined
-        ? cannotConnect(where, known.cause ?? known)
+        ? cannotConnect(this.#settings.component, where, known.cause ?? known)
         : known
     }
     // The client may have ended between its reply and this line.
-    if (!this.#client.isOpen) throw unavailable(`redis: ${where} closed the connection`)
+    if (!this.#client.isOpen) throw unavailable(this.#settings.component, `${where} closed the connection`)
     this.#state = 'open'
     this.#beatLater()
   }
@@ -213,7 +215,12 @@ export class Connection {
     if (this.#state === 'opening') this.#broken.reject(error)
     if (this.#state !== 'open') return
     this.destroy()
-    this.#onLost(driverError(error, this.#peer, true))
+    this.#onLost(this.#known(error, true))
+  }
+
+  /** `idempotent`: may the command be sent again? */
+  #known(thrown: unknown, idempotent: boolean): SluiceError {
+    return driverError(thrown, { component: this.#settings.component, peer: this.#peer, idempotent })
   }
 
   /** TCP keep-alive finds a dead peer in minutes, and a frozen one never; a PING with a limit finds both in seconds. */
@@ -234,9 +241,12 @@ export class Connection {
 
   async #limited<T>(work: Promise<T>, limitMs: number, what: string, signal?: AbortSignal): Promise<T> {
     const { promise, reject } = Promise.withResolvers<never>()
-    const timer = this.#settings.clock.setTimer(
-      () =>
-        reject(new SluiceError('SLUICE_TIMEOUT', `redis: ${what} within ${limitMs} ms`, { retryable: true })),
+    const { clock, component } = this.#settings
+    const timer = clock.setTimer(
+      () => {
+        const message = `${component}: ${what} within ${limitMs} ms`
+        reject(new SluiceError('SLUICE_TIMEOUT', message, { retryable: true }))
+      },
       limitMs,
       { keepAlive: false },
     )

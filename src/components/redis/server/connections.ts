@@ -7,9 +7,9 @@
  * several costs what it carried; losing the last is a loss of the component.
  */
 import type { Timer } from '../../../core/clock.ts'
-import { SluiceError } from '../../../core/errors.ts'
+import type { SluiceError } from '../../../core/errors.ts'
 import { Connection, type ConnectionSettings } from './connection.ts'
-import { unavailable } from './errors.ts'
+import { closedError, unavailable } from './errors.ts'
 import type { RedisModule } from './peer.ts'
 
 export interface ConnectionsOptions {
@@ -68,8 +68,8 @@ export class Connections {
     const first = this.#open[0]
     if (first === undefined) {
       throw this.#stopped.signal.aborted
-        ? new SluiceError('SLUICE_CLOSED', 'redis was closed')
-        : unavailable('redis: there is no connection')
+        ? closedError(this.#options.settings.component)
+        : unavailable(this.#options.settings.component, 'there is no connection')
     }
     if (this.#options.poolSize === 1) return first
     const best = this.#open.reduce((least, each) => (each.inFlight < least.inFlight ? each : least), first)
@@ -81,7 +81,7 @@ export class Connections {
   }
 
   async close(signal: AbortSignal): Promise<void> {
-    this.#stopped.abort(new SluiceError('SLUICE_CLOSED', 'redis was closed'))
+    this.#stopped.abort(closedError(this.#options.settings.component))
     this.#tending?.cancel()
     await this.#opening
     await Promise.all([

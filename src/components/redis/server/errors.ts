@@ -68,7 +68,7 @@ const ERR: readonly (readonly [RegExp, Reading])[] = [
 const REFUSED: Reading = { code: 'SLUICE_QUERY', retryable: false }
 
 /** An error reply of the server. */
-export function replyError(error: Error): SluiceError {
+function replyError(error: Error): SluiceError {
   const prefix = /^-?([A-Z]+)/.exec(error.message)?.[1] ?? 'ERR'
   const reading = BY_PREFIX[prefix] ?? ERR.find(([pattern]) => pattern.test(error.message))?.[1] ?? REFUSED
   const text = safeText(error.message)
@@ -81,44 +81,54 @@ export function replyError(error: Error): SluiceError {
   })
 }
 
-/** Whatever a call of the driver rejected with. `idempotent`: may the command be sent again? */
-export function driverError(thrown: unknown, peer: RedisModule, idempotent: boolean): SluiceError {
+export interface DriverCall {
+  /** Name of the component. */
+  readonly component: string
+  readonly peer: RedisModule
+  /** May the command be sent again? */
+  readonly idempotent: boolean
+}
+
+/** Whatever a call of the driver rejected with. */
+export function driverError(thrown: unknown, { component, peer, idempotent }: DriverCall): SluiceError {
   if (isSluiceError(thrown)) return thrown
   const error = toError(thrown)
   if (error instanceof peer.ErrorReply) return replyError(error)
   if (error instanceof TypeError)
     return new SluiceError(
       'SLUICE_INVALID_ARGUMENT',
-      'redis: an argument of a command is neither text nor bytes',
+      `${component}: an argument of a command is neither text nor bytes`,
     )
   if (error.message === 'The queue is full') {
-    return new SluiceError('SLUICE_OVERLOADED', 'redis: too many commands wait for their replies', {
+    return new SluiceError('SLUICE_OVERLOADED', `${component}: too many commands wait for their replies`, {
       cause: error,
       retryable: true,
     })
   }
   const unsent = error instanceof peer.ClientClosedError || error instanceof peer.ClientOfflineError
   return unsent || idempotent
-    ? unavailable('redis: the connection was lost', error)
+    ? unavailable(component, 'the connection was lost', error)
     : new SluiceError(
         'SLUICE_OUTCOME_UNKNOWN',
-        'redis: the connection was lost after the command was sent; it may or may not have run',
+        `${component}: the connection was lost after the command was sent; it may or may not have run`,
         { cause: error },
       )
 }
 
 /** The server could not be reached; `cause` says why, for each address that its name stands for. */
-export function cannotConnect(where: string, cause: unknown): SluiceError {
+export function cannotConnect(component: string, where: string, cause: unknown): SluiceError {
   const error = toError(cause)
   const reasons = error instanceof AggregateError ? error.errors.map(toError) : [error]
-  return unavailable(
-    `redis: cannot connect to ${where}: ${reasons.map(({ message }) => message).join('; ')}`,
-    error,
-  )
+  const why = reasons.map(({ message }) => message).join('; ')
+  return unavailable(component, `cannot connect to ${where}: ${why}`, error)
 }
 
-export function unavailable(message: string, cause?: unknown): SluiceError {
-  return new SluiceError('SLUICE_UNAVAILABLE', message, {
+export function closedError(component: string): SluiceError {
+  return new SluiceError('SLUICE_CLOSED', `${component} was closed`)
+}
+
+export function unavailable(component: string, what: string, cause?: unknown): SluiceError {
+  return new SluiceError('SLUICE_UNAVAILABLE', `${component}: ${what}`, {
     retryable: true,
     ...(cause === undefined ? {} : { cause }),
   })

@@ -2,23 +2,27 @@
 import { connect } from 'node:net'
 import { onAbort } from '../../../core/abort.ts'
 import { SluiceError } from '../../../core/errors.ts'
-import { describeAddress, type Address } from '../address.ts'
+import { describeAddress } from '../address.ts'
+import type { ConnectionSettings } from './connection.ts'
 import { cannotConnect } from './errors.ts'
 
 /** Resolves when the address accepts a connection, which is closed at once. */
-export async function probe(address: Address, limitMs: number, signal: AbortSignal): Promise<void> {
+export async function probe(
+  { component, address, dialTimeoutMs }: ConnectionSettings,
+  signal: AbortSignal,
+): Promise<void> {
   signal.throwIfAborted()
   const where = describeAddress(address)
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const socket = connect(
     address.path === undefined ? { host: address.host, port: address.port } : { path: address.path },
   )
-  socket.setTimeout(limitMs, () => {
-    const message = `redis: no connection to ${where} within ${limitMs} ms`
+  socket.setTimeout(dialTimeoutMs, () => {
+    const message = `${component}: no connection to ${where} within ${dialTimeoutMs} ms`
     reject(new SluiceError('SLUICE_TIMEOUT', message, { retryable: true }))
   })
   socket.once('connect', () => resolve())
-  socket.on('error', (error) => reject(cannotConnect(where, error)))
+  socket.on('error', (error) => reject(cannotConnect(component, where, error)))
   const release = onAbort(signal, reject)
   try {
     await promise

@@ -128,7 +128,7 @@ export class Subscriber {
         if (signal.aborted) return
         failures += 1
         if (failures === 1)
-          log.warn({ err: toError(error) }, 'redis: subscriptions cannot connect, trying on')
+          log.warn({ err: toError(error) }, `${settings.component}: subscriptions cannot connect, trying on`)
       }
       if (this.#listening.size === 0) return
       // Half of it is fixed, so that a connection that is accepted and dropped at once makes no hot loop.
@@ -145,7 +145,7 @@ export class Subscriber {
     const { settings, log } = this.#options
     const ended = Promise.withResolvers<void>()
     const connection = await Connection.open(peer, settings, signal, (error) => {
-      log.warn({ err: error }, 'redis: the connection of the subscriptions was lost')
+      log.warn({ err: error }, `${settings.component}: the connection of the subscriptions was lost`)
       ended.resolve()
     })
     const release = onAbort(signal, () => ended.resolve())
