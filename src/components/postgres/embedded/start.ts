@@ -10,10 +10,13 @@ import type { EmbeddedOptions, Progress } from './options.ts'
 import { createDataDirectory, spawnServer } from './programs.ts'
 import { findRunning } from './running.ts'
 import { majorOf, type Runtime } from './runtime.ts'
+import { stopServer } from './stop.ts'
 import { findWalDamage } from './wal-check.ts'
 
 const POLL_MS = 5
 const STARTS = 3
+/** To stop what was aborted while it started. */
+const STOP_LIMIT_MS = 10_000
 /** A file of this name lets the next start recover from a damaged log. It counts once. */
 const RECOVER_ANYWAY = 'recover-anyway'
 
@@ -65,8 +68,8 @@ async function start(request: StartRequest, signal: AbortSignal, progress: Progr
     try {
       if (await untilReady(home, child, signal)) return { pid, child }
     } catch (error) {
-      // It may be too young to have written its postmaster.pid, by which others find it.
-      child.kill('SIGINT')
+      // It may be too young to have written its postmaster.pid, by which others find it, and to heed the first request.
+      await stopServer(pid, AbortSignal.timeout(STOP_LIMIT_MS)).catch(() => {})
       throw error
     }
     const said = await logSince(home.log, logFrom)
