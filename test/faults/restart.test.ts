@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { seededRandom } from '../../src/testing/seeded-random.ts'
 import { killServers, quickDirectory, serversOn } from '../components/postgres/embedded/support/harness.ts'
+import { soakCycles } from '../support/soak.ts'
 import { freePort } from '../components/redis/own-server.ts'
 import { ask, becomes } from './support/http.ts'
 import { ownServers } from './support/servers.ts'
@@ -14,18 +15,23 @@ import { skip } from './support/service.ts'
 
 const READY_MS = 30_000
 const CLIENTS = 40
-const RESTARTS = 5
+const RESTARTS = soakCycles(5, 200)
+/** Acknowledged between two of them. */
+const WRITES = 100
 /** A server that is being started is waited for: on a busy machine longer than a close usually may take. */
 const PATIENT = { CLOSE: '15s', BUDGET: '30s' }
 /** Of the boot, first initdb included. */
-const INTERRUPTED_BOOTS = 10
+const INTERRUPTED_BOOTS = soakCycles(6, 100)
+/** Migrations of a first boot. */
+const STEPS = 10
 
 const servers = ownServers()
 
 test(
   'forty clients that write to a real database lose no request and no row over restarts',
-  { skip },
-  async () => {
+  // More than the usual minute, for a machine with a fifth of this one's speed.
+  { skip, timeout: soakCycles(150_000, 1_500_000) },
+  async (t) => {
     const port = await freePort()
     const start = async (): Promise<Program> => {
       const program = await startProgram({
@@ -42,6 +48,7 @@ test(
     let program = await start()
     const acknowledged: number[] = []
     const broken: string[] = []
+    const stops: number[] = []
     let next = 1
     let over = false
     const client = async (): Promise<void> => {
@@ -73,12 +80,14 @@ test(
         await new Promise((resolve) => setTimeout(resolve, 5))
     }
     try {
-      await progress(400)
+      await progress(WRITES)
       for (let round = 0; round < RESTARTS; round++) {
+        const began = performance.now()
         program.kill('SIGTERM')
-        assert.equal(await program.exit, 0)
+        assert.equal(await program.exit, 0, program.output)
+        stops.push(performance.now() - began)
         program = await start()
-        await progress(400)
+        await progress(WRITES)
       }
       over = true
       await Promise.all(clients)
@@ -87,7 +96,12 @@ test(
       ).ids
       const there = new Set(rows)
       assert.deepEqual(broken, [])
-      assert.ok(acknowledged.length >= 400 * RESTARTS)
+      assert.ok(acknowledged.length >= WRITES * RESTARTS)
+      stops.sort((a, b) => a - b)
+      const [median = 0, longest = 0] = [stops[stops.length >> 1], stops.at(-1)]
+      t.diagnostic(
+        `${RESTARTS} restarts, ${acknowledged.length} writes acknowledged; a stop took ${Math.round(median)} ms, at most ${Math.round(longest)} ms`,
+      )
       assert.deepEqual(
         acknowledged.filter((id) => !there.has(id)),
         [],
@@ -100,45 +114,59 @@ test(
   },
 )
 
-test('a boot that is interrupted anywhere, the first initdb included, ends in order and the next one works', async () => {
-  const directory = await mkdtemp(join(await quickDirectory(), 'sluice-boot-'))
-  const data = join(directory, 'data')
-  const env = { ...PATIENT, POSTGRES_DATA_DIR: directory }
-  const random = seededRandom(8)
-  try {
-    const began = performance.now()
-    {
-      await using whole = await startProgram({
-        env: { ...PATIENT, POSTGRES_DATA_DIR: join(directory, 'first') },
-      })
-      await becomes(`${whole.url}/db`, 200, READY_MS)
-      whole.kill('SIGTERM')
-      assert.equal(await whole.exit, 0)
+test(
+  'a boot that is interrupted anywhere, initdb and migrations included, ends in order and the next one works',
+  { timeout: soakCycles(150_000, 1_500_000) },
+  async (t) => {
+    const directory = await mkdtemp(join(await quickDirectory(), 'sluice-boot-'))
+    const data = join(directory, 'data')
+    const env = { ...PATIENT, STEPS: String(STEPS), POSTGRES_DATA_DIR: directory }
+    const random = seededRandom(8)
+    try {
+      const began = performance.now()
+      {
+        await using whole = await startProgram({
+          env: { ...env, POSTGRES_DATA_DIR: join(directory, 'first') },
+        })
+        await becomes(`${whole.url}/db`, 200, READY_MS)
+        whole.kill('SIGTERM')
+        assert.equal(await whole.exit, 0)
+      }
+      const bootMs = performance.now() - began
+      const ends = new Map<number | string, number>()
+      for (let round = 0; round < INTERRUPTED_BOOTS; round++) {
+        const program = startProgram({ env, until: /^/ })
+        await using running = await program
+        // Spread over a whole first boot; what earlier rounds left is made use of, or is not there any more.
+        await new Promise((resolve) => setTimeout(resolve, (bootMs * (round + random())) / INTERRUPTED_BOOTS))
+        running.kill('SIGTERM')
+        const code = await running.exit
+        const end = running.output === '' ? 'before its first line' : code
+        ends.set(end, (ends.get(end) ?? 0) + 1)
+        // Before node has come to the first line of the program, the signal ends it as any other.
+        const expected: readonly (number | string)[] = running.output === '' ? [0, 'SIGTERM'] : [0]
+        assert.ok(expected.includes(code), `${code}: ${running.output}`)
+        assert.deepEqual(await serversOn(data), [], 'its server was stopped')
+        if (round % 3 === 2) await rm(data, { recursive: true, force: true })
+      }
+      await using last = await startProgram({ env })
+      await becomes(`${last.url}/db`, 200, READY_MS)
+      assert.equal((await ask(`${last.url}/items/1`, 'POST')).status, 201)
+      const { steps } = JSON.parse((await ask(`${last.url}/steps`)).body) as {
+        readonly steps: readonly number[]
+      }
+      assert.deepEqual(steps, [...Array(STEPS).keys()], 'each migration took place once and whole')
+      t.diagnostic(
+        `${INTERRUPTED_BOOTS} boots of ${Math.round(bootMs)} ms interrupted; exits ${JSON.stringify([...ends])}`,
+      )
+      last.kill('SIGTERM')
+      assert.equal(await last.exit, 0)
+    } finally {
+      await killServers(data)
+      await rm(directory, { recursive: true, force: true, maxRetries: 5 })
     }
-    const bootMs = performance.now() - began
-    for (let round = 0; round < INTERRUPTED_BOOTS; round++) {
-      const program = startProgram({ env, until: /^/ })
-      await using running = await program
-      // Spread over a whole first boot; what earlier rounds left is made use of, or is not there any more.
-      await new Promise((resolve) => setTimeout(resolve, (bootMs * (round + random())) / INTERRUPTED_BOOTS))
-      running.kill('SIGTERM')
-      const code = await running.exit
-      // Before node has come to the first line of the program, the signal ends it as any other.
-      const expected: readonly (number | string)[] = running.output === '' ? [0, 'SIGTERM'] : [0]
-      assert.ok(expected.includes(code), `${code}: ${running.output}`)
-      assert.deepEqual(await serversOn(data), [], 'its server was stopped')
-      if (round % 3 === 2) await rm(data, { recursive: true, force: true })
-    }
-    await using last = await startProgram({ env })
-    await becomes(`${last.url}/db`, 200, READY_MS)
-    assert.equal((await ask(`${last.url}/items/1`, 'POST')).status, 201)
-    last.kill('SIGTERM')
-    assert.equal(await last.exit, 0)
-  } finally {
-    await killServers(data)
-    await rm(directory, { recursive: true, force: true, maxRetries: 5 })
-  }
-})
+  },
+)
 
 function post(
   agent: Agent,

@@ -5,6 +5,7 @@ import { serviceUnderFaults } from './service.ts'
 const app = serviceUnderFaults({
   env: process.env,
   port: Number(process.env['TEST_PORT'] ?? 0),
+  steps: Number(process.env['STEPS'] ?? 0),
   settings: { mail: z.object({ password: z.string().default('none') }) },
   shutdown: {
     budget: process.env['BUDGET'] ?? '10s',

@@ -1,15 +1,20 @@
 /** The service that is put under faults: routes on PostgreSQL, on Redis and on neither. */
 import { createApp, hasCode, isSluiceError } from '../../../src/index.ts'
 import type { App, Duration } from '../../../src/index.ts'
-import { postgres } from '../../../src/components/postgres/index.ts'
+import { postgres, type Migration } from '../../../src/components/postgres/index.ts'
 import { redis } from '../../../src/components/redis/index.ts'
 import type { AppOptions } from '../../../src/app/options.ts'
 import type { UserSchemas } from '../../../src/app/service.ts'
 
-/** `deadline`: of every call. */
-function componentsOf(deadline: Duration) {
+/** `deadline`: of every call; `steps`: migrations that run when the database connects. */
+function componentsOf(deadline: Duration, steps: number) {
   return {
-    db: postgres({ queryTimeout: deadline, transactionTimeout: deadline, connectTimeout: deadline }),
+    db: postgres({
+      queryTimeout: deadline,
+      transactionTimeout: deadline,
+      connectTimeout: deadline,
+      migrations: Array.from({ length: steps }, (_, at) => stepOf(at)),
+    }),
     cache: redis({
       readTimeout: deadline,
       writeTimeout: deadline,
@@ -25,6 +30,14 @@ export type FaultComponents = ReturnType<typeof componentsOf>
 export interface FaultOptions extends Partial<AppOptions<FaultComponents, UserSchemas>> {
   /** Of every call. Short, because most tests wait for it to pass. @default '1s' */
   readonly deadline?: Duration
+  /** Migrations that run when the database connects. @default 0 */
+  readonly steps?: number
+}
+
+/** A migration of two halves, with a moment between them. */
+function stepOf(at: number): Migration {
+  const name = `step_${at}`
+  return { name, up: `create table ${name} (n int); insert into ${name} select ${at} from pg_sleep(0.02)` }
 }
 
 /** What the route of a write tells: the code of what went wrong, which a client of a real service is not told. */
@@ -32,10 +45,14 @@ export interface Told {
   readonly code: string
 }
 
-export function serviceUnderFaults({ deadline = '1s', ...options }: FaultOptions = {}): App<FaultComponents> {
+export function serviceUnderFaults({
+  deadline = '1s',
+  steps = 0,
+  ...options
+}: FaultOptions = {}): App<FaultComponents> {
   const app = createApp({
     name: 'faults',
-    components: componentsOf(deadline),
+    components: componentsOf(deadline, steps),
     port: 0,
     host: '127.0.0.1',
     configFile: false,
@@ -52,6 +69,11 @@ export function serviceUnderFaults({ deadline = '1s', ...options }: FaultOptions
     http.get('/items', async () => {
       const rows = await db.query<{ id: number }>('select id from items')
       return { ids: rows.map(({ id }) => id) }
+    })
+    http.get('/steps', async () => {
+      const tables = Array.from({ length: steps }, (_, at) => `select n from step_${at}`)
+      const rows = await db.query<{ n: number }>(`${tables.join(' union all ')} order by n`)
+      return { steps: rows.map(({ n }) => n) }
     })
     http.post('/items/:id', async (request, reply) => {
       const { id } = request.params as { readonly id: string }

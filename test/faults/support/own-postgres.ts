@@ -86,7 +86,18 @@ export async function ownPostgres(
       for (const { pid } of all) kill(pid, 'SIGKILL')
       await until(async () => (await postgresProcessesOn(data)).length === 0, 'all of the server is gone')
     },
-    freeze: () => signalAll('SIGSTOP'),
+    async freeze() {
+      // The server first, so that it makes no more children; one may be on its way all the same.
+      const stopped = new Set<number>()
+      for (let quiet = 0; quiet < 3;) {
+        const running = (await postgresProcessesOn(data)).filter(({ pid }) => !stopped.has(pid))
+        for (const { pid } of running.toSorted((a, b) => Number(b.isServer) - Number(a.isServer))) {
+          kill(pid, 'SIGSTOP')
+          stopped.add(pid)
+        }
+        quiet = running.length === 0 ? quiet + 1 : 0
+      }
+    },
     thaw: () => signalAll('SIGCONT'),
     async [Symbol.asyncDispose]() {
       await server.kill()
