@@ -17,6 +17,7 @@ const ENTRIES = {
   postgres: 'components/postgres/index.js',
   redis: 'components/redis/index.js',
   threads: 'components/threads/index.js',
+  events: 'events/index.js',
   testing: 'testing/index.js',
   runner: 'components/threads/runner.js',
   'child-runner': 'components/threads/child-runner.js',

@@ -1,0 +1,45 @@
+/**
+ * Cursors of subscriptions: how far each shard has been worked through. A cursor is written by the owner of the shard
+ * only, which each statement compares, so that an owner that was frozen and comes back moves nothing.
+ */
+import { STATEMENT_TIMEOUT_MS, type Queryable } from '../database.ts'
+import type { Position } from './window.ts'
+
+/** The place of a cursor, and who may move it. */
+export interface CursorOwner {
+  readonly ref: number
+  readonly shard: number
+  readonly owner: string
+  readonly epoch: string
+}
+
+export interface CursorMove extends CursorOwner, Position {}
+
+/** in: $1 ref, $2 shard · out: the position */
+const READ = `
+select tick::text, till::text, pos::text from sluice.lease where kind = 's' and ref = $1 and shard = $2`
+
+export async function readCursor(db: Queryable, ref: number, shard: number): Promise<Position | undefined> {
+  return db.queryOne<Position>(READ, [ref, shard], { label: 'sluice.cursor.read' })
+}
+
+/**
+ * in: $1 json array of moves
+ * out: ref, shard of those that moved; one that is not there has another owner by now
+ */
+const MOVE = `
+update sluice.lease l set tick = c.tick, till = c.till, pos = c.pos, moved = clock_timestamp()
+from json_to_recordset($1::json) as c(ref int, shard smallint, owner bigint, epoch bigint, tick bigint, till bigint, pos bigint)
+where l.kind = 's' and l.ref = c.ref and l.shard = c.shard and l.owner = c.owner and l.epoch = c.epoch
+returning l.ref, l.shard`
+
+/** For each move, whether it was still its owner's. May run inside the handler's transaction. */
+export async function moveCursors(db: Queryable, moves: readonly CursorMove[]): Promise<readonly boolean[]> {
+  const rows = await db.query<{ ref: number; shard: number }>(MOVE, [JSON.stringify(moves)], {
+    label: 'sluice.cursor.move',
+    idempotent: true,
+    timeout: STATEMENT_TIMEOUT_MS,
+  })
+  const moved = new Set(rows.map(({ ref, shard }) => `${ref}:${shard}`))
+  return moves.map(({ ref, shard }) => moved.has(`${ref}:${shard}`))
+}

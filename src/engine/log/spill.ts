@@ -1,0 +1,80 @@
+/**
+ * Deliveries that failed become tasks of their subscription's queue, so that its cursor moves on. A task is unique by
+ * the event, so that one which is read again after a crash makes no second one.
+ */
+import { STATEMENT_TIMEOUT_MS, type Queryable } from '../database.ts'
+import type { CursorOwner } from './cursor.ts'
+import type { EventRow } from './window.ts'
+
+export interface Spilled {
+  readonly row: EventRow
+  readonly topic: string
+  /** Attempts so far. */
+  readonly attempt: number
+  readonly maxAttempt: number
+  /** Milliseconds until the next. */
+  readonly delayMs: number
+  /** The last error; undefined for one that only waits behind another of its key. */
+  readonly error: string | undefined
+  /** Its key is kept in order. */
+  readonly ordered: boolean
+}
+
+/** The event as the head of its task tells of it. */
+export interface SpilledHead {
+  readonly id: string
+  readonly version: number
+  readonly at: number
+  readonly key: string | null
+  readonly head: string | null
+}
+
+/**
+ * in: $1 json array; $2 queue; $3 ref, $4 shard, $5 owner, $6 epoch of the subscription's shard
+ * out: held: is the shard still its owner's; ids of the tasks
+ * effect: rows of sluice.task, where it is
+ */
+const SPILL = `
+with own as materialized (
+  select from sluice.lease where kind = 's' and ref = $3 and shard = $4 and owner = $5 and epoch = $6 for share),
+ins as (
+  insert into sluice.task (queue, name, shard, attempt, max_attempt, run_at, made, xid, key, uniq, body, head, errs)
+  select $2, a.topic, $4, a.attempt, a.max_attempt, clock_timestamp() + a.delay * interval '1 ms', clock_timestamp(),
+    case when a.key is not null then pg_current_xact_id() end, a.key, a.uniq, a.body, a.head,
+    case when a.error is not null then jsonb_build_array(jsonb_build_object('at', clock_timestamp(),
+      'attempt', a.attempt, 'error', a.error)) end
+  from own, json_to_recordset($1::json) with ordinality as a(topic text, attempt smallint, max_attempt smallint,
+    delay float8, key text, uniq text, body text, head text, error text, n bigint)
+  order by n
+  on conflict (queue, uniq) where uniq is not null do nothing
+  returning id)
+select exists (select from own) as held, (select count(*) from ins)::int as made`
+
+/** False where the shard is another's by now: nothing was written. */
+export async function spillEvents(
+  db: Queryable,
+  queue: number,
+  cursor: CursorOwner,
+  events: readonly Spilled[],
+): Promise<boolean> {
+  const tasks = events.map(({ row, topic, attempt, maxAttempt, delayMs, error, ordered }) => {
+    const head: SpilledHead = { id: row.id, version: row.version, at: row.at, key: row.key, head: row.head }
+    return {
+      topic,
+      attempt,
+      max_attempt: maxAttempt,
+      delay: delayMs,
+      key: ordered ? row.key : null,
+      uniq: `e${row.id}`,
+      body: row.body,
+      head: JSON.stringify(head),
+      error,
+    }
+  })
+  const answer = await db.queryOne<{ held: boolean }>(
+    SPILL,
+    [JSON.stringify(tasks), queue, cursor.ref, cursor.shard, cursor.owner, cursor.epoch],
+    { label: 'sluice.spill', idempotent: false, timeout: STATEMENT_TIMEOUT_MS },
+  )
+  return answer?.held === true
+}

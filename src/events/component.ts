@@ -1,0 +1,212 @@
+/** The events component: the API that exists before connect, and the runtime that connect makes. */
+import type { Component, ComponentContext } from '../app/component.ts'
+import type { Postgres } from '../components/postgres/api.ts'
+import { onAbort } from '../core/abort.ts'
+import { invalidArgument, SluiceError, toError } from '../core/errors.ts'
+import type { OperationSpec } from '../telemetry/operate.ts'
+import type {
+  BatchSubscribeOptions,
+  EventBatchHandler,
+  EventHandler,
+  EventInput,
+  Events,
+  SubscribeOptions,
+  Subscription,
+} from './api.ts'
+import { encodeEvent, type EncodedEvent } from './encode.ts'
+import type { EventType } from './event.ts'
+import type { EventsRuntime } from './runtime.ts'
+import type { EventsConfig } from './section.ts'
+import { subscriptionSpec, type SubscriptionSpec } from './spec.ts'
+
+const PUBLISH: OperationSpec = Object.freeze({ name: 'publish', idempotent: false })
+const PUBLISH_MANY: OperationSpec = Object.freeze({ name: 'publishMany', idempotent: false })
+const MAX_MANY = 100_000
+const TIMEOUT_MS = 30_000
+
+/** A subscription that was asked for. */
+interface Wanted {
+  readonly spec: SubscriptionSpec
+  /** Settles when its place in the log is known. */
+  readonly placed: PromiseWithResolvers<void>
+}
+
+export function createEvents(context: ComponentContext<EventsConfig>): Component<Events> {
+  const { config, name, log } = context
+  const specs = new Map<string, Wanted>()
+  let runtime: EventsRuntime | undefined
+  let release: (() => Promise<void>) | undefined
+  const operations = context.operations({
+    timeoutMs: TIMEOUT_MS,
+    maxConcurrent: 10_000,
+    maxWaiting: 100_000,
+    // The database component has one of its own.
+    breakerThreshold: 0,
+    breakerResetMs: 0,
+    retries: 0,
+  })
+  const running = (): EventsRuntime => {
+    if (runtime !== undefined) return runtime
+    throw new SluiceError('SLUICE_NOT_READY', `"${name}" is not connected`, {
+      component: name,
+      retryable: true,
+    })
+  }
+
+  const beginLater = (open: EventsRuntime, { spec, placed }: Wanted): void => {
+    open.subscribeLater(spec).then(placed.resolve, (error: unknown) => {
+      placed.reject(error)
+      if (specs.has(spec.name))
+        log.error({ err: toError(error), subscription: spec.name }, `${name}: a subscription cannot begin`)
+    })
+  }
+
+  const subscribe = (
+    what: EventType<unknown, unknown> | readonly EventType<unknown, unknown>[] | string,
+    subscription: string,
+    handler: EventHandler<unknown> | EventBatchHandler<unknown>,
+    options: SubscribeOptions | BatchSubscribeOptions = {},
+  ): Subscription => {
+    const spec = subscriptionSpec(what, subscription, handler, options, config.concurrency)
+    if (specs.has(spec.name)) {
+      throw invalidArgument(`subscription "${spec.name}"`, 'one handler in a process', 'a second one')
+    }
+    const placed = Promise.withResolvers<void>()
+    // Nobody has to ask.
+    placed.promise.catch(() => {})
+    const wanted: Wanted = { spec, placed }
+    specs.set(spec.name, wanted)
+    if (runtime !== undefined) beginLater(runtime, wanted)
+    const stop = async (): Promise<void> => {
+      placed.reject(new SluiceError('SLUICE_CLOSED', `subscription "${spec.name}" was stopped`))
+      if (specs.get(spec.name) === wanted) specs.delete(spec.name)
+      await runtime?.unsubscribe(spec)
+    }
+    return {
+      name: spec.name,
+      get shards() {
+        return runtime?.subscriber(spec.name)?.shards ?? 0
+      },
+      ready: () => placed.promise,
+      stop,
+      [Symbol.asyncDispose]: stop,
+    }
+  }
+
+  const api: Events = {
+    ...context.base,
+    publish: (type, data, options = {}) =>
+      operations.run(
+        PUBLISH,
+        async (call) => {
+          const event = await encodeEvent(type, { ...options, data }, config.maxBodySize)
+          return running().publisher.publish(event, options.tx, call.signal)
+        },
+        { signal: options.signal },
+      ),
+    publishMany: (type, items, options = {}) =>
+      operations.run(
+        PUBLISH_MANY,
+        async () => {
+          checkMany(items)
+          const events = await encodeAll(type, items, config.maxBodySize)
+          return running().publisher.publishMany(events, options.tx)
+        },
+        { signal: options.signal },
+      ),
+    subscribe: subscribe as Events['subscribe'],
+  } as Events
+
+  return {
+    api,
+    async connect(signal) {
+      const [{ engineOf, releaseEngine }, { EventsRuntime }] = await Promise.all([
+        import('../engine/engine.ts'),
+        import('./runtime.ts'),
+      ])
+      signal.throwIfAborted()
+      const engine = engineOf({
+        db: context.required('postgres') as Postgres,
+        clock: context.clock,
+        random: context.random,
+        log,
+        metrics: context.metrics,
+        appName: context.appName,
+        notify: config.notify,
+      })
+      let opened: EventsRuntime | undefined
+      try {
+        await engine.open(signal)
+        opened = new EventsRuntime(engine, config, name)
+        for (const { spec, placed } of specs.values()) {
+          signal.throwIfAborted()
+          await opened.subscribe(spec)
+          placed.resolve()
+        }
+        signal.throwIfAborted()
+      } catch (error) {
+        await opened?.close(AbortSignal.abort(error)).catch(() => {})
+        await releaseEngine(engine)
+        throw error
+      }
+      release = () => releaseEngine(engine)
+      runtime = opened
+    },
+    check: async (signal) => {
+      running()
+      const db = context.required('postgres') as Postgres
+      await db.queryOne('select 1 as alive', [], { signal, label: 'sluice.check' })
+    },
+    stopIntake: async (signal) => {
+      await runtime?.stopIntake(shutdownSignal(signal))
+    },
+    async close(signal) {
+      const open = runtime
+      runtime = undefined
+      for (const { spec, placed } of specs.values()) {
+        placed.reject(new SluiceError('SLUICE_CLOSED', `subscription "${spec.name}": ${name} was closed`))
+      }
+      try {
+        await open?.close(signal)
+      } finally {
+        await release?.()
+        release = undefined
+      }
+    },
+    inspect: () => ({ subscriptions: [...specs.keys()] }),
+  }
+
+  /** Aborts at the component's own limit, or the app's where that is earlier. */
+  function shutdownSignal(signal: AbortSignal): AbortSignal {
+    const limit = new AbortController()
+    const timer = context.clock.setTimer(
+      () =>
+        limit.abort(new SluiceError('SLUICE_SHUTDOWN', `${name}: handlers had ${config.shutdownTimeout} ms`)),
+      config.shutdownTimeout,
+      { keepAlive: false },
+    )
+    onAbort(signal, (reason) => {
+      timer.cancel()
+      limit.abort(reason)
+    })
+    return limit.signal
+  }
+}
+
+function checkMany(items: readonly EventInput<unknown>[]): void {
+  if (Array.isArray(items) && items.length <= MAX_MANY) return
+  throw invalidArgument('publishMany: items', `at most ${MAX_MANY}`, items.length)
+}
+
+async function encodeAll<Input>(
+  type: EventType<Input, unknown>,
+  items: readonly EventInput<Input>[],
+  maxBytes: number,
+): Promise<readonly EncodedEvent[]> {
+  const events: EncodedEvent[] = []
+  for (const item of items) {
+    const encoded = encodeEvent(type, item, maxBytes)
+    events.push(encoded instanceof Promise ? await encoded : encoded)
+  }
+  return events
+}

@@ -1,0 +1,124 @@
+/** From what the user publishes to what is stored, and what is refused on the way. */
+import { durationMs } from '../core/duration.ts'
+import { invalidArgument, SluiceError, toError } from '../core/errors.ts'
+import { checkData } from '../core/standard-schema.ts'
+import { carrier } from '../telemetry/context.ts'
+import type { EventInput } from './api.ts'
+import type { EventType } from './event.ts'
+
+/** What is stored beside the data, under short names. */
+export interface EventHead {
+  /** W3C trace context. */
+  readonly t?: string
+  /** Request id. */
+  readonly r?: string
+  /** Headers of the user. */
+  readonly h?: Readonly<Record<string, string>>
+}
+
+/** An event that may be stored, but for the id of its topic. */
+export interface EncodedEvent {
+  readonly topic: string
+  readonly version: number
+  readonly key: string | undefined
+  readonly head: string | undefined
+  readonly body: string
+  /** Milliseconds to wait, and its turn among those that wait; undefined for one that is published at once. */
+  readonly later: { readonly delayMs: number; readonly priority: number } | undefined
+}
+
+const MAX_KEY = 200
+const MAX_HEADERS = 50
+const MAX_HEADER_CHARACTERS = 8_000
+const DEFAULT_PRIORITY = 5
+
+/** Throws or rejects with SLUICE_INVALID_DATA, SLUICE_TOO_LARGE or SLUICE_INVALID_ARGUMENT. */
+export function encodeEvent<Input>(
+  type: EventType<Input, unknown>,
+  input: EventInput<Input>,
+  maxBytes: number,
+): EncodedEvent | Promise<EncodedEvent> {
+  const what = `event "${type.topic}"`
+  // What is stored is what was given: readers run the schema again, and a transform must not run twice on the same data.
+  const checked = checkData(type.schema, input.data, what)
+  const encoded: EncodedEvent = {
+    topic: type.topic,
+    version: type.version,
+    key: checkKey(what, input.key),
+    head: headOf(what, input.headers),
+    body: bodyOf(what, input.data, maxBytes),
+    later: laterOf(what, input),
+  }
+  return checked instanceof Promise ? checked.then(() => encoded) : encoded
+}
+
+function bodyOf(what: string, data: unknown, maxBytes: number): string {
+  let body: string | undefined
+  try {
+    body = JSON.stringify(data)
+  } catch (error) {
+    throw new SluiceError('SLUICE_INVALID_DATA', `${what}: cannot be written as JSON`, {
+      cause: toError(error),
+    })
+  }
+  if (body === undefined) throw new SluiceError('SLUICE_INVALID_DATA', `${what}: is no data that JSON knows`)
+  // Three bytes for a character at most: the exact number is needed near the limit only.
+  const bytes = body.length * 3 <= maxBytes ? 0 : Buffer.byteLength(body)
+  if (bytes <= maxBytes) return body
+  throw new SluiceError('SLUICE_TOO_LARGE', `${what}: ${bytes} bytes as JSON, and the limit is ${maxBytes}`, {
+    hint: 'Store large things elsewhere and publish where they are, or raise EVENTS_MAX_BODY_SIZE.',
+    details: { bytes, maxBytes },
+  })
+}
+
+/** PostgreSQL stores neither NUL nor half a surrogate pair. */
+function isStorable(text: unknown): text is string {
+  return typeof text === 'string' && text.isWellFormed() && !text.includes('\0')
+}
+
+function checkKey(what: string, key: unknown): string | undefined {
+  if (key === undefined) return undefined
+  if (isStorable(key) && key !== '' && key.length <= MAX_KEY) return key
+  throw invalidArgument(`${what}: key`, `text of 1 to ${MAX_KEY} characters`, key)
+}
+
+function headOf(what: string, headers: Readonly<Record<string, string>> | undefined): string | undefined {
+  const { traceparent, requestId } = carrier()
+  if (headers === undefined && traceparent === undefined && requestId === undefined) return undefined
+  const head: EventHead = {
+    ...(traceparent === undefined ? {} : { t: traceparent }),
+    ...(requestId === undefined ? {} : { r: requestId }),
+    ...(headers === undefined ? {} : { h: checkHeaders(what, headers) }),
+  }
+  return JSON.stringify(head)
+}
+
+function checkHeaders(
+  what: string,
+  headers: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const entries = Object.entries(headers)
+  if (entries.length > MAX_HEADERS) {
+    throw invalidArgument(`${what}: headers`, `at most ${MAX_HEADERS}`, entries.length)
+  }
+  let characters = 0
+  for (const [name, value] of entries) {
+    if (!isStorable(name) || !isStorable(value)) {
+      throw invalidArgument(`${what}: headers`, 'texts that can be stored', name)
+    }
+    characters += name.length + value.length
+  }
+  if (characters > MAX_HEADER_CHARACTERS) {
+    throw invalidArgument(`${what}: headers`, `at most ${MAX_HEADER_CHARACTERS} characters`, characters)
+  }
+  return headers
+}
+
+function laterOf(what: string, { delay, priority }: EventInput<unknown>): EncodedEvent['later'] {
+  if (priority !== undefined && (!Number.isSafeInteger(priority) || priority < 0 || priority > 9)) {
+    throw invalidArgument(`${what}: priority`, 'a whole number from 0 to 9', priority)
+  }
+  const delayMs = delay === undefined ? 0 : durationMs(delay, `${what}: delay`)
+  if (delayMs === 0 && priority === undefined) return undefined
+  return { delayMs, priority: priority ?? DEFAULT_PRIORITY }
+}

@@ -1,0 +1,25 @@
+/** `sluice/events`: durable events in a log that commits with your data, read by any number of subscriptions. */
+export { event, type EventOptions, type EventType } from './event.ts'
+export { events, type EventsOptions } from './events.ts'
+export type {
+  BatchSubscribeOptions,
+  DeadEvent,
+  DeadEventFilter,
+  DeadEvents,
+  DeliveryError,
+  EventBatchContext,
+  EventBatchHandler,
+  EventContext,
+  EventHandler,
+  EventInput,
+  Events,
+  OnceOptions,
+  PublishedEvent,
+  PublishOptions,
+  ReplayInfo,
+  ReplayOptions,
+  SubscribeOptions,
+  Subscription,
+  SubscriptionLag,
+  TopicInfo,
+} from './api.ts'

@@ -1,0 +1,31 @@
+/** What the parts of subscriptions are handed. */
+import type { Engine } from '../engine/engine.ts'
+import type { CursorMove } from '../engine/log/cursor.ts'
+import type { LogReader } from '../engine/log/reader.ts'
+import type { SubscriptionRow } from '../engine/log/subscriptions.ts'
+import type { Topics } from '../engine/log/topics.ts'
+import type { Page } from '../engine/log/window.ts'
+import type { CounterCell } from '../telemetry/metric.ts'
+import type { Attempts } from './attempt.ts'
+import type { StoredEvent } from './decode.ts'
+import type { SubscriptionSpec } from './spec.ts'
+
+/** What all subscriptions of a process share. */
+export interface SubscriberHost {
+  readonly engine: Engine
+  readonly topics: Topics
+  readonly reader: LogReader
+  /** The events of a page, decoded once for all. */
+  readonly decoded: (page: Page) => readonly StoredEvent[]
+  /** Writes a cursor, gathered with others; false where the shard is another's. */
+  readonly moveCursor: (move: CursorMove) => Promise<boolean>
+  readonly delivered: (subscription: string) => CounterCell
+}
+
+/** What a shard works with. */
+export interface SubscriberParts extends Omit<SubscriberHost, 'delivered'> {
+  readonly spec: SubscriptionSpec
+  readonly row: SubscriptionRow
+  readonly attempts: Attempts
+  readonly delivered: CounterCell
+}

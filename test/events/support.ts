@@ -1,0 +1,72 @@
+/** A database of the test's own with `postgres()` and `events()` on it, as often as a test needs processes. */
+import { connectComponent, type OpenComponent } from '../../src/testing/connect-component.ts'
+import { openTestServer } from '../../src/testing/index.ts'
+import { postgres, type Postgres } from '../../src/components/postgres/index.ts'
+import { events, type Events, type EventsOptions } from '../../src/events/index.ts'
+import type { StandardSchema } from '../../src/core/standard-schema.ts'
+import { ownDatabase } from '../support/own-database.ts'
+import { serverAt } from '../support/servers.ts'
+
+const server = await serverAt('postgres')
+
+/** Why tests on a server of one's own cannot run. */
+export const skip = server.skip
+
+export interface Peer extends AsyncDisposable {
+  readonly db: Postgres
+  readonly events: Events
+  readonly component: OpenComponent<Events>
+}
+
+export interface Place extends AsyncDisposable {
+  readonly dsn: string
+  /** Another process, as far as the database can tell. */
+  peer(options?: EventsOptions): Promise<Peer>
+}
+
+export async function place(where: 'server' | 'embedded' = 'server'): Promise<Place> {
+  const stack = new AsyncDisposableStack()
+  const dsn =
+    where === 'server'
+      ? stack.use(await ownDatabase(server.url)).dsn
+      : stack.use(await stack.use(await openTestServer()).createDatabase()).dsn
+  return {
+    dsn,
+    peer: async (options = {}) => {
+      const own = new AsyncDisposableStack()
+      const db = own.use(await connectComponent(postgres({ dsn, maxOpenConns: 10 })))
+      const component = own.use(await connectComponent(events(options), { required: { postgres: db.api } }))
+      const peer: Peer = {
+        db: db.api,
+        events: component.api,
+        component,
+        [Symbol.asyncDispose]: () => own.disposeAsync(),
+      }
+      stack.use(peer)
+      return peer
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  }
+}
+
+/** A schema that takes everything of the type. */
+export function anything<T>(): StandardSchema<T> {
+  return { '~standard': { version: 1, vendor: 'test', validate: (value) => ({ value: value as T }) } }
+}
+
+/** Collects what a handler is given, and says when there is enough of it. */
+export class Seen<T> {
+  readonly all: T[] = []
+  readonly #waits: { readonly count: number; readonly resolve: () => void }[] = []
+
+  add(item: T): void {
+    this.all.push(item)
+    for (const wait of this.#waits) if (this.all.length >= wait.count) wait.resolve()
+  }
+
+  /** Resolves when that many came. The test's own limit ends a wait that is in vain. */
+  atLeast(count: number): Promise<void> {
+    if (this.all.length >= count) return Promise.resolve()
+    return new Promise((resolve) => this.#waits.push({ count, resolve }))
+  }
+}
