@@ -114,7 +114,9 @@ create table sluice.event_rest partition of sluice.event default;
 -- Snapshots in between which readers read. lo, hi: ids handed out before and after snap; every transaction that may
 -- hold an id up to lo has a transaction id below x0.
 create table sluice.tick (n bigint primary key, at timestamptz not null default clock_timestamp(),
-  snap pg_snapshot not null, lo bigint not null, hi bigint not null, x0 xid8 not null);
+  snap pg_snapshot not null, lo bigint not null, hi bigint not null, x0 xid8 not null,
+  -- When it was taken out of the choice of readers; deleted an hour later, when none of them stands at it any more.
+  thinned timestamptz);
 insert into sluice.tick values (0, clock_timestamp(), pg_current_snapshot(), 0, 0, pg_current_xact_id());
 
 -- Named readers of topics.
@@ -127,11 +129,30 @@ create table sluice.sub (
   paused_at timestamptz,
   paused_why text,
   queue int,
+  -- Events that retention deleted before they were read.
+  missed bigint not null default 0,
   opts jsonb not null default '{}',
   made timestamptz not null default clock_timestamp()
 );
 
--- Who works on which shard (kind s: of a subscription, q: of a keyed queue), fenced by the epoch; and how far a
+-- Events of the past that are handed to a subscription again. Its cursor is a lease of kind r; upto is the last tick.
+create table sluice.replay (
+  id int generated always as identity primary key,
+  sub int not null,
+  origin text not null,
+  min_id bigint,
+  min_at timestamptz,
+  upto bigint not null,
+  rate int not null,
+  asked_by text,
+  delivered bigint not null default 0,
+  made timestamptz not null default clock_timestamp(),
+  finished timestamptz,
+  cancelled timestamptz
+);
+create index replay_open on sluice.replay (sub) where finished is null;
+
+-- Who works on which shard (kind s: of a subscription, r: of a replay, q: of a keyed queue), fenced by the epoch; and how far a
 -- subscription has read: everything visible in tick, and in the window up to till everything with an id up to pos.
 create table sluice.lease (
   kind text not null,

@@ -11,8 +11,8 @@
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
 import { FREE_AFTER_SILENCE_MS } from '../worker/timing.ts'
 
-/** `q`: of a keyed queue. `s`: of a subscription. */
-export type LeaseKind = 'q' | 's'
+/** `q`: of a keyed queue. `s`: of a subscription. `r`: of a replay. */
+export type LeaseKind = 'q' | 's' | 'r'
 
 export interface LeaseSet {
   readonly kind: LeaseKind
