@@ -62,7 +62,7 @@ export class Engine {
     // One of them that is down is not the component's failure: it shows in `inspect` and heals when it is used.
     for (const name of targets.keys()) {
       this.#entry(name)
-        ?.open(signal)
+        ?.openBehind(signal)
         .catch((error: unknown) => {
           context.log.warn({ database: name, err: toError(error) }, 'a named database cannot be reached')
         })

@@ -50,6 +50,11 @@ export class DatabaseEntry {
     await this.#pool.open(signal)
   }
 
+  /** The same, for one that is not waited for: who calls meanwhile waits, and after a failure tries again. */
+  async openBehind(signal: AbortSignal): Promise<void> {
+    await this.#lazyPool().open(signal)
+  }
+
   async check(signal: AbortSignal): Promise<void> {
     await this.#lazyPool().check(signal)
   }

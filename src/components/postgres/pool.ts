@@ -81,7 +81,11 @@ export class ConnectionPool {
   async open(signal: AbortSignal): Promise<void> {
     if (this.#state === 'closed') throw this.#refusal()
     if (this.#state !== 'open' || this.#connections.length === 0) {
-      const connection = await this.#openOne(signal)
+      const connection = await this.#openOne(signal).catch((error: unknown) => {
+        // Who came to a pool that was opened lazily has waited for this one.
+        this.#pump()
+        throw error
+      })
       this.#state = 'open'
       this.#add(connection)
     }
@@ -90,10 +94,15 @@ export class ConnectionPool {
 
   /** Rejects, and leaves nothing behind, when the pool was closed meanwhile. */
   async #openOne(signal: AbortSignal): Promise<Connection> {
-    const connection = await openConnection(this.#connect, this.#owner, signal)
-    if (!this.#isClosed) return connection
-    connection.destroy(undefined)
-    throw this.#refusal()
+    this.#keeper.opening++
+    try {
+      const connection = await openConnection(this.#connect, this.#owner, signal)
+      if (!this.#isClosed) return connection
+      connection.destroy(undefined)
+      throw this.#refusal()
+    } finally {
+      this.#keeper.opening--
+    }
   }
 
   get #isClosed(): boolean {

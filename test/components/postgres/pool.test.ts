@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { hasCode, type ErrorCode } from '../../../src/core/errors.ts'
 import type { Postgres } from '../../../src/components/postgres/index.ts'
+import { silentLogger, type Logger } from '../../../src/telemetry/log.ts'
 import type { OpenComponent } from '../../../src/testing/connect-component.ts'
 import { startFaultProxy } from '../../../src/testing/fault-proxy.ts'
 import { ManualClock } from '../../../src/testing/manual-clock.ts'
@@ -352,6 +353,30 @@ test('a broken database leaves the others alone', { skip }, async () => {
   assert.deepEqual(await api.query('select 1 as n'), [{ n: 1 }])
   await api.removeDatabase('broken')
   assert.throws(() => api.database('broken'), code('SLUICE_INVALID_ARGUMENT'))
+})
+
+test('a named database may be called while it is still being opened', { skip }, async () => {
+  const url = new URL(server.url)
+  await using proxy = await startFaultProxy({
+    target: { host: url.hostname, port: Number(url.port || 5432) },
+  })
+  proxy.latency(20)
+  await using made = await connected({ connections: { other: dsnAt(proxy.port) } })
+  assert.equal(await made.api.database('other').execute('select 1', [], { idempotent: false }), 1)
+})
+
+test('a named database that was not there at the connect heals when it is used', { skip }, async () => {
+  const url = new URL(server.url)
+  await using proxy = await startFaultProxy({
+    target: { host: url.hostname, port: Number(url.port || 5432) },
+  })
+  await proxy.refuse()
+  const told = Promise.withResolvers<void>()
+  const log: Logger = { ...silentLogger, warn: () => told.resolve(), child: () => log }
+  await using made = await connected({ connections: { other: dsnAt(proxy.port) } }, { log })
+  await told.promise
+  await proxy.accept()
+  assert.deepEqual(await made.api.database('other').query('select 1 as n'), [{ n: 1 }])
 })
 
 test(
