@@ -58,7 +58,9 @@ export {
 export { silentLogger, type Logger } from './telemetry/log.ts'
 export type { Metrics } from './telemetry/metric.ts'
 export { backoffMs, type Backoff } from './core/backoff.ts'
-export { Breaker, type BreakerOptions, type BreakerState } from './policy/breaker.ts'
+export { Breaker } from './policy/breaker.ts'
+export type { BreakerOptions } from './policy/breaker-options.ts'
+export type { BreakerState } from './policy/breaker-state.ts'
 export type { RateWindow } from './policy/failure-window.ts'
 export {
   createRateLimiter,

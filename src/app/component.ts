@@ -19,6 +19,7 @@ import type { AsyncResult } from '../core/async-result.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Duration } from '../core/duration.ts'
 import type { Fields, Section, SectionValues } from '../config/section.ts'
+import type { BreakerState } from '../policy/breaker-state.ts'
 import type { TaskFunction } from '../pool/task.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metric.ts'
@@ -44,6 +45,8 @@ export interface ComponentStatus {
   readonly connected: boolean
   readonly state: ComponentState
   readonly pool: PoolStatus
+  /** What its circuit breaker does; of several, the one that lets least through. Null where it has none. */
+  readonly breaker: BreakerState['kind'] | null
   /** What `inspect()` of the component says. */
   readonly [fact: string]: unknown
 }

@@ -11,6 +11,8 @@ import type { ComponentConfig } from '../config/load.ts'
 import type { Fields, SectionValues } from '../config/section.ts'
 import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
+import type { Breaker } from '../policy/breaker.ts'
+import { strictest } from '../policy/breaker-state.ts'
 import { WorkerPool } from '../pool/worker-pool.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metric.ts'
@@ -60,6 +62,7 @@ export function createContext(options: ContextOptions): BuiltContext {
     component: name,
     retryable: true,
   })
+  const breakers: Breaker[] = []
   const base: ComponentBase = {
     name,
     kind: definition.kind,
@@ -70,6 +73,7 @@ export function createContext(options: ContextOptions): BuiltContext {
       connected: runner().connected,
       state: runner().phase.state,
       pool: { workers: pool.capacity, running: pool.running, waiting: pool.waiting },
+      breaker: strictest(breakers.map((breaker) => breaker.state)),
     }),
     submit: (fn, submitOptions) => pool.submit(fn, submitOptions),
   }
@@ -86,8 +90,8 @@ export function createContext(options: ContextOptions): BuiltContext {
       log,
       metrics,
       base,
-      operations: (limits) =>
-        createOperations({
+      operations: (limits) => {
+        const operations = createOperations({
           component: name,
           kind: definition.kind,
           limits,
@@ -97,7 +101,10 @@ export function createContext(options: ContextOptions): BuiltContext {
           metrics,
           notReady: () => (runner().connected ? undefined : notReady),
           logLimits,
-        }),
+        })
+        if (operations.breaker !== undefined) breakers.push(operations.breaker)
+        return operations
+      },
       lost: (error) => runner().lost(error),
       required: options.required,
     },

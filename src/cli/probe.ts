@@ -79,6 +79,7 @@ function createContext(
       connected: connected(),
       state: connected() ? 'ready' : 'connecting',
       pool: { workers: config.workers, running: pool.running, waiting: pool.waiting },
+      breaker: null,
     }),
     submit: (fn, options) => pool.submit(fn, options ?? {}),
   }

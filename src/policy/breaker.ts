@@ -16,56 +16,16 @@
  * - An outcome that proves nothing (an abort by the caller, a mistake in the call) gives a probe's permit back.
  * - It owns no timer: `open` becomes `half-open` with the first call after `resetMs`. Time is monotonic.
  */
-import type { Clock } from '../core/clock.ts'
 import { SluiceError } from '../core/errors.ts'
-import { isDependencyFailure } from './failure.ts'
-import { atLeast, FailureWindow, type RateWindow } from './failure-window.ts'
-
-export interface BreakerOptions {
-  /** What it protects; named in its error. */
-  readonly name: string
-  readonly clock: Clock
-  /** Failures in a row that open it; 0 for never. @default 5 */
-  readonly consecutive?: number
-  /** Opens it by the rate of failures, too; false for never. @default 50 % of at least 20 calls within 10 s */
-  readonly window?: RateWindow | false
-  /** Milliseconds from opening to the first probe, and the lease of a probe. @default 30000 */
-  readonly resetMs?: number
-  /** Probes under way at once while half-open. @default 1 */
-  readonly probes?: number
-  /** Probes that must succeed before it closes. @default 1 */
-  readonly successesToClose?: number
-  /** Which errors count as failures. @default timeouts and errors that say the dependency is unwell */
-  readonly isFailure?: (error: unknown) => boolean
-  /** Told of each change of state, after it. What it throws is ignored. */
-  readonly onChange?: (state: BreakerState, previous: BreakerState) => void
-}
-
-/** A snapshot; times are monotonic milliseconds of the clock. */
-export type BreakerState =
-  | { readonly kind: 'closed'; readonly failuresInARow: number }
-  | { readonly kind: 'open'; readonly since: number; readonly until: number }
-  | {
-      readonly kind: 'half-open'
-      readonly underWay: number
-      readonly succeeded: number
-      readonly leaseUntil: number
-    }
-  | { readonly kind: 'held'; readonly as: 'open' | 'closed' }
+import { resolveBreaker, type BreakerOptions, type ResolvedBreaker } from './breaker-options.ts'
+import type { BreakerState } from './breaker-state.ts'
+import { FailureWindow } from './failure-window.ts'
 
 /** Returned by `enter` for a call that may run: hand it back with the outcome. */
 export type Generation = number
 
 /** Returned by `enter` instead of a generation: the call must not run. */
 export const REFUSED = -1
-
-const defaults = Object.freeze({
-  consecutive: 5,
-  window: Object.freeze({ durationMs: 10_000, minimumCalls: 20, failureRate: 0.5 }),
-  resetMs: 30_000,
-  probes: 1,
-  successesToClose: 1,
-})
 
 type Inner =
   | { readonly kind: 'closed'; failuresInARow: number }
@@ -74,35 +34,16 @@ type Inner =
   | { readonly kind: 'held'; readonly as: 'open' | 'closed' }
 
 export class Breaker {
-  readonly #name: string
-  readonly #clock: Clock
-  readonly #consecutive: number
-  readonly #resetMs: number
-  readonly #probes: number
-  readonly #successesToClose: number
-  readonly #isFailure: (error: unknown) => boolean
-  readonly #onChange: BreakerOptions['onChange']
+  readonly #options: ResolvedBreaker
   readonly #window: FailureWindow | undefined
   #inner: Inner = { kind: 'closed', failuresInARow: 0 }
   #generation: Generation = 0
 
   /** Throws SLUICE_INVALID_ARGUMENT for a number outside its range. */
   constructor(options: BreakerOptions) {
-    const window = options.window ?? defaults.window
-    this.#name = options.name
-    this.#clock = options.clock
-    this.#consecutive = atLeast(options.name, 'consecutive', options.consecutive ?? defaults.consecutive, 0)
-    this.#resetMs = atLeast(options.name, 'resetMs', options.resetMs ?? defaults.resetMs, 1)
-    this.#probes = atLeast(options.name, 'probes', options.probes ?? defaults.probes, 1)
-    this.#successesToClose = atLeast(
-      options.name,
-      'successesToClose',
-      options.successesToClose ?? defaults.successesToClose,
-      1,
-    )
-    this.#isFailure = options.isFailure ?? isDependencyFailure
-    this.#onChange = options.onChange
-    this.#window = window === false ? undefined : new FailureWindow(options.name, window)
+    this.#options = resolveBreaker(options)
+    const { name, window } = this.#options
+    this.#window = window === false ? undefined : new FailureWindow(name, window)
   }
 
   get state(): BreakerState {
@@ -110,7 +51,7 @@ export class Breaker {
   }
 
   /** Would `enter` refuse at this moment? Takes no permit. */
-  refuses(now: number = this.#clock.monotonic()): boolean {
+  refuses(now: number = this.#options.clock.monotonic()): boolean {
     const inner = this.#inner
     switch (inner.kind) {
       case 'closed':
@@ -118,14 +59,14 @@ export class Breaker {
       case 'open':
         return now < inner.until
       case 'half-open':
-        return inner.underWay >= this.#probes && now < inner.leaseUntil
+        return inner.underWay >= this.#options.probes && now < inner.leaseUntil
       case 'held':
         return inner.as === 'open'
     }
   }
 
   /** Lets a call in, or returns REFUSED. Whoever is let in reports one outcome with the generation it was given. */
-  enter(now: number = this.#clock.monotonic()): Generation {
+  enter(now: number = this.#options.clock.monotonic()): Generation {
     if (this.#inner.kind === 'closed') return this.#generation
     if (this.refuses(now)) return REFUSED
     if (this.#inner.kind === 'open')
@@ -134,7 +75,7 @@ export class Breaker {
     return this.#generation
   }
 
-  succeeded(generation: Generation, now: number = this.#clock.monotonic()): void {
+  succeeded(generation: Generation, now: number = this.#options.clock.monotonic()): void {
     if (generation !== this.#generation) return
     const inner = this.#inner
     if (inner.kind === 'closed') {
@@ -143,14 +84,14 @@ export class Breaker {
     } else if (inner.kind === 'half-open') {
       inner.underWay -= 1
       inner.succeeded += 1
-      if (inner.succeeded >= this.#successesToClose) this.#close()
+      if (inner.succeeded >= this.#options.successesToClose) this.#close()
     }
   }
 
   /** Counts the error as a failure, unless it says nothing about the dependency: then as `ignored`. */
-  failed(generation: Generation, error: unknown, now: number = this.#clock.monotonic()): void {
+  failed(generation: Generation, error: unknown, now: number = this.#options.clock.monotonic()): void {
     if (generation !== this.#generation) return
-    if (!this.#isFailure(error)) {
+    if (!this.#options.isFailure(error)) {
       this.ignored(generation)
       return
     }
@@ -159,7 +100,7 @@ export class Breaker {
       this.#open(now)
     } else if (inner.kind === 'closed') {
       inner.failuresInARow += 1
-      const tooManyInARow = this.#consecutive > 0 && inner.failuresInARow >= this.#consecutive
+      const tooManyInARow = this.#options.consecutive > 0 && inner.failuresInARow >= this.#options.consecutive
       const tooManyInWindow = this.#window?.record(true, now) ?? false
       if (tooManyInARow || tooManyInWindow) this.#open(now)
     }
@@ -183,7 +124,7 @@ export class Breaker {
 
   /** Opens it by hand, as failures would: a probe may follow after `resetMs`. */
   trip(): void {
-    this.#open(this.#clock.monotonic())
+    this.#open(this.#options.clock.monotonic())
   }
 
   /** Runs `fn` under the breaker; rejects with SLUICE_BREAKER_OPEN when it is refused. */
@@ -201,12 +142,12 @@ export class Breaker {
   }
 
   /** The error for a call that was refused; `details.retryAfterMs` says when a probe is due. */
-  refusal(now: number = this.#clock.monotonic()): SluiceError {
+  refusal(now: number = this.#options.clock.monotonic()): SluiceError {
     const inner = this.#inner
     const retryAfterMs = inner.kind === 'open' ? Math.max(0, Math.ceil(inner.until - now)) : undefined
     return new SluiceError(
       'SLUICE_BREAKER_OPEN',
-      `the circuit breaker of "${this.#name}" is open: calls are refused until it has recovered`,
+      `the circuit breaker of "${this.#options.name}" is open: calls are refused until it has recovered`,
       {
         retryable: true,
         hint: 'The failures that opened it are in the log; the next probe goes out by itself.',
@@ -216,17 +157,17 @@ export class Breaker {
   }
 
   #grantProbe(inner: Extract<Inner, { kind: 'half-open' }>, now: number): void {
-    if (inner.underWay >= this.#probes) {
+    if (inner.underWay >= this.#options.probes) {
       // The lease has run out: whatever the probes of this round still say counts no more.
       this.#generation += 1
       inner.underWay = 0
     }
     inner.underWay += 1
-    inner.leaseUntil = now + this.#resetMs
+    inner.leaseUntil = now + this.#options.resetMs
   }
 
   #open(now: number): void {
-    this.#change({ kind: 'open', since: now, until: now + this.#resetMs })
+    this.#change({ kind: 'open', since: now, until: now + this.#options.resetMs })
   }
 
   #close(): void {
@@ -239,7 +180,7 @@ export class Breaker {
     this.#inner = next
     this.#generation += 1
     try {
-      this.#onChange?.(this.state, previous)
+      this.#options.onChange?.(this.state, previous)
     } catch {
       // A listener is foreign code; its failure must not decide whether calls run.
     }

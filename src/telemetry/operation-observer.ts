@@ -7,7 +7,7 @@
  */
 import type { Clock } from '../core/clock.ts'
 import { hasCode, isSluiceError } from '../core/errors.ts'
-import type { BreakerState } from '../policy/breaker.ts'
+import type { BreakerState } from '../policy/breaker-state.ts'
 import { isDependencyFailure } from '../policy/failure.ts'
 import type { Logger } from './log.ts'
 import { LogLimit } from './log-limit.ts'

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { SluiceError } from '../../src/core/errors.ts'
-import { Breaker, REFUSED, type BreakerOptions, type BreakerState } from '../../src/policy/breaker.ts'
+import { Breaker, REFUSED } from '../../src/policy/breaker.ts'
+import type { BreakerOptions } from '../../src/policy/breaker-options.ts'
+import { strictest, type BreakerState } from '../../src/policy/breaker-state.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 
 const unavailable = new SluiceError('SLUICE_UNAVAILABLE', 'gone', { retryable: true })
@@ -321,4 +323,22 @@ test('with calls settling in any interleaving, a flood in half-open lets only th
     }),
     { numRuns: 200 },
   )
+})
+
+test('of several breakers the one that lets least through speaks for all', async () => {
+  const { breaker: shut } = setup()
+  const { breaker: open, clock } = setup()
+  const { breaker: held } = setup()
+  const spoken = () => strictest([shut, open, held].map((breaker) => breaker.state))
+  assert.equal(strictest([]), null)
+  assert.equal(spoken(), 'closed')
+  held.hold('closed')
+  assert.equal(spoken(), 'held')
+  fail(open, 3)
+  assert.equal(spoken(), 'open')
+  await clock.advance(1_000)
+  open.enter()
+  assert.equal(spoken(), 'half-open')
+  held.hold('open')
+  assert.equal(spoken(), 'held')
 })
