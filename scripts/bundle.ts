@@ -18,10 +18,12 @@ const ENTRIES = {
   redis: 'components/redis/index.js',
   threads: 'components/threads/index.js',
   events: 'events/index.js',
+  jobs: 'jobs/index.js',
   testing: 'testing/index.js',
   runner: 'components/threads/runner.js',
   'child-runner': 'components/threads/child-runner.js',
   'watchdog-thread': 'app/watchdog-thread.js',
+  'heart-thread': 'engine/worker/heart-thread.js',
 } as const
 
 /** Writes `dist/bundle` from what tsc wrote to `dist`. */

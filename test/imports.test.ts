@@ -116,6 +116,7 @@ test('the way to the open port loads no slow package', () => {
     'components/postgres/index.ts',
     'components/redis/index.ts',
     'components/threads/index.ts',
+    'jobs/index.ts',
     'events/index.ts',
   ]
   for (const entry of entries) {

@@ -15,7 +15,7 @@ import type { HeldTask } from './task.ts'
  */
 export const CLAIM = `
 with c as materialized (
-  select t.id from generate_series(0::smallint, 9::smallint) as p(prio) cross join lateral (
+  select t.id from unnest(array[0,1,2,3,4,5,6,7,8,9]::smallint[]) as p(prio) cross join lateral (
     select id from sluice.task
     where queue = $1 and prio = p.prio and owner is null and key is null and run_at <= (select clock_timestamp())
     order by run_at, id limit $3 for update skip locked) t
