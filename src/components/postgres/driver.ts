@@ -44,6 +44,9 @@ export interface DriverClient extends EventEmitter {
   readonly host: string
   readonly port: number
   readonly database: string | null | undefined
+  /** Options of TLS; false for plaintext. */
+  readonly ssl: boolean | Readonly<Record<string, unknown>>
+  readonly sslNegotiation: string
   readonly connection: EventEmitter & {
     readonly stream: Socket
     readonly parsedStatements: Record<string, string>

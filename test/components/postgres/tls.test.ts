@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { hasCode } from '../../../src/core/errors.ts'
 import { postgres } from '../../../src/components/postgres/index.ts'
-import { openComponent } from '../../../src/testing/connect-component.ts'
+import { connectComponent, openComponent } from '../../../src/testing/connect-component.ts'
+import { startFaultProxy } from '../../../src/testing/fault-proxy.ts'
 import { recordingLogger, type RecordedLine } from '../../telemetry/recording-logger.ts'
 import { ownPostgres } from '../../faults/support/own-postgres.ts'
 
@@ -110,6 +111,39 @@ test(
         host,
       )
     }
+  },
+)
+
+test(
+  'a statement that is given up is cancelled at the server over TLS, where its connection is encrypted',
+  { skip, timeout: 60_000 },
+  async () => {
+    await using server = await ownPostgres(
+      { ssl: 'on', ssl_cert_file: 'server.crt', ssl_key_file: 'server.key' },
+      async (data, owner) => certify(data, 'localhost', owner, 'server'),
+    )
+    await using proxy = await startFaultProxy({ target: { host: '127.0.0.1', port: server.port } })
+    const root = encodeURIComponent(join(server.data, 'server.crt'))
+    const dsn = `postgres://postgres@localhost:${proxy.port}/postgres?sslmode=verify-full&sslrootcert=${root}`
+    const readable: Buffer[] = []
+    proxy.intercept((bytes) => {
+      readable.push(bytes)
+      return bytes
+    }, 'up')
+    await using made = await connectComponent(postgres({ dsn }), { name: 'db' })
+    await using admin = await connectComponent(postgres({ dsn: server.dsn }), { name: 'admin' })
+    const running = (): PromiseLike<number> =>
+      admin.api.execute(`select from pg_stat_activity where wait_event = 'PgSleep'`, [], {
+        idempotent: false,
+      })
+    const slow = made.api.execute('select pg_sleep(50)')
+    while ((await running()) === 0);
+    slow.cancel()
+    await assert.rejects(slow, (error) => hasCode(error, 'SLUICE_CANCELLED'))
+    while ((await running()) > 0);
+    // The code of a CancelRequest, as it would be read on the way.
+    const code = Buffer.from('04d2162e', 'hex')
+    assert.equal(Buffer.concat(readable).includes(code), false)
   },
 )
 
