@@ -28,47 +28,21 @@ import {
   type AsyncResult,
   type ResultOwner,
 } from '../core/async-result.ts'
-import type { Clock, Timer } from '../core/clock.ts'
-import type { DeadlineEntry, DeadlineList, Deadlines } from '../core/deadlines.ts'
-import { hasCode, isSluiceError } from '../core/errors.ts'
+import type { Timer } from '../core/clock.ts'
+import type { DeadlineEntry, DeadlineList } from '../core/deadlines.ts'
+import { hasCode } from '../core/errors.ts'
 import { LazySignal } from '../core/lazy-signal.ts'
-import { REFUSED, type Breaker, type Generation } from '../policy/breaker.ts'
-import type { RetryBudget } from '../policy/retry-budget.ts'
-import type { Slots, SlotWaiter } from '../pool/slots.ts'
+import { REFUSED, type Generation } from '../policy/breaker.ts'
+import type { SlotWaiter } from '../pool/slots.ts'
 import { NOT_QUEUED } from '../pool/task-queue.ts'
-import { queueFull, timeoutOf, type Phase } from './operation-errors.ts'
-import { Follower } from './operation-follower.ts'
 import { currentContext, type RequestContext } from './context.ts'
 import type { Call, CallOptions, OperationSpec } from './operate.ts'
+import { queueFull, timeoutOf, type Phase } from './operation-errors.ts'
+import { Follower } from './operation-follower.ts'
+import { retryDelay, type CallHost, type ObservedCall, type Outcome } from './operation-host.ts'
 import type { ActiveSpan } from './trace.ts'
 
-export type Outcome = 'ok' | 'error' | 'timeout' | 'cancelled' | 'refused'
 export type Body<T> = (call: Call) => Promise<T> | T
-
-/** What a call needs of the component's operations. */
-export interface CallHost {
-  readonly component: string
-  readonly clock: Clock
-  readonly slots: Slots
-  readonly deadlines: Deadlines
-  /** Undefined where the component has none. */
-  readonly breaker: Breaker | undefined
-  readonly budget: RetryBudget
-  readonly retries: number
-  readonly followers: Follower[]
-  readonly observer: CallObserver
-  retryDelayMs(attempt: number): number
-  /** The error as the caller sees it: with component and operation, wrapped once. */
-  wrap(error: unknown, spec: OperationSpec): unknown
-}
-
-/** Told what happens to calls. None of it may throw. */
-export interface CallObserver {
-  succeeded(call: OperationCall<unknown>, now: number): void
-  ended(call: OperationCall<unknown>, outcome: Outcome, error: unknown): void
-  waited(ms: number): void
-  retried(): void
-}
 
 type Stopped = Exclude<Outcome, 'ok'>
 
@@ -77,7 +51,7 @@ export const SLOT_GRACE_MS = 5_000
 
 const DEFAULT_PRIORITY = 5
 
-export class OperationCall<T> implements Call, ResultOwner, DeadlineEntry, SlotWaiter {
+export class OperationCall<T> implements Call, ObservedCall, ResultOwner, DeadlineEntry, SlotWaiter {
   readonly spec: OperationSpec
   readonly options: CallOptions | undefined
   readonly startedAt: number
@@ -198,7 +172,7 @@ export class OperationCall<T> implements Call, ResultOwner, DeadlineEntry, SlotW
     this.#release()
     breaker?.succeeded(this.#generation, now)
     budget.succeeded()
-    observer.succeeded(this as OperationCall<unknown>, now)
+    observer.succeeded(this, now)
     this.#span?.end()
     fulfil(this.result, value)
     slots.release()
@@ -212,7 +186,7 @@ export class OperationCall<T> implements Call, ResultOwner, DeadlineEntry, SlotW
     const { breaker, slots, clock } = this.#host
     const now = clock.monotonic()
     breaker?.failed(this.#generation, error, now)
-    const delayMs = this.#retryDelay(error, now)
+    const delayMs = retryDelay(this, error, now, this.#host)
     if (delayMs === undefined) {
       this.#phase = 'done'
       this.#end(hasCode(error, 'SLUICE_TIMEOUT') ? 'timeout' : 'error', error)
@@ -277,17 +251,7 @@ export class OperationCall<T> implements Call, ResultOwner, DeadlineEntry, SlotW
   #follow(outcome: Promise<T>): void {
     const { followers } = this.#host
     const follower = followers.pop() ?? new Follower(followers)
-    follower.follow(this as OperationCall<unknown>, outcome)
-  }
-
-  /** How long to wait before the next attempt; undefined where there is none to be made. */
-  #retryDelay(error: unknown, now: number): number | undefined {
-    const { retries, budget } = this.#host
-    if (!this.spec.idempotent || this.attempt > retries) return undefined
-    if (!isSluiceError(error) || !error.retryable) return undefined
-    const delayMs = this.#host.retryDelayMs(this.attempt)
-    if (now + delayMs >= this.deadlineAt) return undefined
-    return budget.tryTake() ? delayMs : undefined
+    follower.follow(this, outcome)
   }
 
   /** Ends the work from outside the body, in whatever phase; the caller settles the result. False when it was over. */
@@ -330,7 +294,7 @@ export class OperationCall<T> implements Call, ResultOwner, DeadlineEntry, SlotW
 
   #close(outcome: Outcome, error: unknown): void {
     this.#release()
-    this.#host.observer.ended(this as OperationCall<unknown>, outcome, error)
+    this.#host.observer.ended(this, outcome, error)
     this.#span?.end(error)
   }
 

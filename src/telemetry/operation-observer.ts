@@ -12,7 +12,7 @@ import { isDependencyFailure } from '../policy/failure.ts'
 import type { Logger } from './log.ts'
 import { LogLimit } from './log-limit.ts'
 import type { CounterCell, Family, HistogramCell, Metrics } from './metric.ts'
-import type { OperationCall, Outcome } from './operation-call.ts'
+import type { CallObserver, ObservedCall, Outcome } from './operation-host.ts'
 import { describeError } from './redact.ts'
 
 /** At most one line of a kind in this time. */
@@ -43,7 +43,7 @@ export interface ObserverOptions {
   readonly slowMs: number
 }
 
-export class OperationObserver {
+export class OperationObserver implements CallObserver {
   readonly #component: string
   readonly #clock: Clock
   readonly #log: Logger
@@ -80,13 +80,13 @@ export class OperationObserver {
       .with({ component })
   }
 
-  succeeded(call: OperationCall<unknown>, now: number): void {
+  succeeded(call: ObservedCall, now: number): void {
     const tookMs = now - call.startedAt
     this.#cellsOf(call.spec.name)?.ok.observe(tookMs / 1_000)
     if (tookMs >= this.#slowMs) this.#say(() => this.#logSlow(call, tookMs))
   }
 
-  ended(call: OperationCall<unknown>, outcome: Outcome, error: unknown): void {
+  ended(call: ObservedCall, outcome: Outcome, error: unknown): void {
     const tookMs = this.#clock.monotonic() - call.startedAt
     this.#cellsOf(call.spec.name)
       ?.of(outcome)
@@ -125,13 +125,13 @@ export class OperationObserver {
     return cells
   }
 
-  #logSlow(call: OperationCall<unknown>, tookMs: number): void {
+  #logSlow(call: ObservedCall, tookMs: number): void {
     const suppressed = this.#limits.slow.take()
     if (suppressed === undefined) return
     this.#log.warn({ ...this.#facts(call, tookMs), suppressed }, 'slow operation')
   }
 
-  #logFailure(call: OperationCall<unknown>, error: unknown, tookMs: number): void {
+  #logFailure(call: ObservedCall, error: unknown, tookMs: number): void {
     // Why a component is away is said once by whoever connects it; the breaker's refusals follow a logged failure.
     if (hasCode(error, 'SLUICE_NOT_READY') || hasCode(error, 'SLUICE_BREAKER_OPEN')) return
     const isFailure = isDependencyFailure(error)
@@ -148,7 +148,7 @@ export class OperationObserver {
     )
   }
 
-  #facts(call: OperationCall<unknown>, tookMs: number): Record<string, unknown> {
+  #facts(call: ObservedCall, tookMs: number): Record<string, unknown> {
     return {
       component: this.#component,
       operation: call.spec.name,
