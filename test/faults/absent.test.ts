@@ -1,7 +1,7 @@
 /** Servers that are not there: at the start, for ever, all at once, and again and again. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startFaultProxy } from '../../src/testing/fault-proxy.ts'
+import { startFaultProxy, type FaultProxy } from '../../src/testing/fault-proxy.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { freePort, ownServer } from '../components/redis/own-server.ts'
 import { settledHeap } from './support/heap.ts'
@@ -87,14 +87,20 @@ test('servers that never appear cost a line a minute each and no memory', { skip
 })
 
 test(
-  'everything down together and up together: ready again, and the port answered throughout',
+  'everything down together and up together: few connects a second, ready again, and the port answered throughout',
   { skip },
-  async () => {
+  async (t) => {
     await using redis = await ownServer()
-    await using service = await startHere({ dsn: servers.postgres.dsn, addr: redis.addr })
+    await using toPostgres = await startFaultProxy({
+      target: { host: '127.0.0.1', port: servers.postgres.port },
+    })
+    await using toRedis = await startFaultProxy({ target: { host: '127.0.0.1', port: redis.port } })
+    const dsn = servers.postgres.dsn.replace(String(servers.postgres.port), String(toPostgres.port))
+    await using service = await startHere({ dsn, addr: toRedis.address })
     const { app, url } = service
     await app.init.ready()
     await becomes(`${url}/db`, 200, READY_MS)
+    const connects = [connectsOf(toPostgres), connectsOf(toRedis)]
     await Promise.all([servers.postgres.kill(), redis.kill()])
     for (const path of ['/db', '/cache']) {
       const answer = await ask(url + path)
@@ -102,9 +108,17 @@ test(
       assert.match(answer.body, /"code":"SLUICE_/)
     }
     await until(() => ['db', 'cache'].every((name) => app.init.status()[name]?.error !== null))
+    const triesOf = (name: string): number => app.init.status()[name]?.attempts ?? 0
+    const goals = ['db', 'cache'].map((name) => [name, triesOf(name) + 4] as const)
+    // Four tries each take two to four seconds, as the waits grow.
+    await until(() => goals.every(([name, tries]) => triesOf(name) >= tries))
     assert.equal((await ask(`${url}/livez`)).status, 200)
     await Promise.all([servers.postgres.start(), redis.start()])
-    await Promise.all([becomes(`${url}/db`, 200, RECOVERY_MS), becomes(`${url}/cache`, 200, RECOVERY_MS)])
+    const took = await Promise.all(['/db', '/cache'].map((path) => becomes(url + path, 200, RECOVERY_MS)))
+    const most = mostInASecond(connects.flat())
+    // A component's own replacement of what it lost, then tries after at least 0, 125, 250 and 500 ms: five, for each.
+    assert.ok(most <= 10, `${most} connects within a second`)
+    t.diagnostic(`at most ${most} connects a second; back after ${took.map(Math.round).join(' and ')} ms`)
   },
 )
 
@@ -158,6 +172,23 @@ test(
     )
   },
 )
+
+/** When the proxy was connected to, from now on. */
+function connectsOf(proxy: FaultProxy): readonly number[] {
+  const times: number[] = []
+  const listen = async (): Promise<never> => {
+    for (;;) {
+      await proxy.nextConnection()
+      times.push(performance.now())
+    }
+  }
+  void listen()
+  return times
+}
+
+function mostInASecond(times: readonly number[]): number {
+  return Math.max(...times.map((from) => times.filter((at) => at >= from && at < from + 1_000).length))
+}
 
 async function until(fact: () => boolean): Promise<void> {
   for (const limit = performance.now() + 20_000; !fact();) {
