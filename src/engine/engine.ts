@@ -9,7 +9,7 @@ import type { Metrics } from '../telemetry/metric.ts'
 import type { EngineDatabase } from './database.ts'
 import { migrateEngine } from './migrate.ts'
 import { Queues } from './queues.ts'
-import { Wake } from './wake.ts'
+import { CHANNEL, Wake } from './wake.ts'
 import { Worker } from './worker/worker.ts'
 
 export interface EngineOptions {
@@ -48,7 +48,17 @@ export class Engine {
     this.metrics = metrics
     this.queues = new Queues(db)
     this.wake = new Wake(db, clock, log)
-    this.worker = new Worker({ db, clock, log, appName })
+    this.worker = new Worker({
+      db,
+      clock,
+      random,
+      log,
+      appName,
+      channel: (options.notify ?? true) ? CHANNEL : undefined,
+      onFreed: (topics) => {
+        for (const topic of topics) this.wake.signal(topic)
+      },
+    })
   }
 
   /** Resolves when it works. May be called again after it rejected, and by everyone who uses it. */
@@ -76,7 +86,7 @@ export class Engine {
     await migrateEngine(this.db, signal)
     signal.throwIfAborted()
     await this.wake.open({ notify: this.#options.notify ?? true })
-    await this.worker.open()
+    await this.worker.open(signal)
   }
 
   async #close(): Promise<void> {

@@ -8,6 +8,7 @@ import type { Component, ComponentContext, Inspection } from '../../app/componen
 import { SluiceError } from '../../core/errors.ts'
 import type { OperationLimits, OperationSpec, Operations } from '../../telemetry/operate.ts'
 import type { Database, Migration, Postgres } from './api.ts'
+import { DIRECT, type DirectHost, type DirectSettings } from './direct.ts'
 import { parseDsn, withDatabase, type Target } from './dsn.ts'
 import type { EmbeddedServer } from './embedded/index.ts'
 import type { Engine } from './engine.ts'
@@ -110,9 +111,10 @@ class PostgresComponent implements Component<Postgres> {
     }
   }
 
-  #createApi(): Postgres {
+  #createApi(): Postgres & DirectHost {
     const admin = this.#mainHost.transactions
     return {
+      [DIRECT]: () => this.#direct(),
       ...this.#context.base,
       ...this.#late(this.#mainHost.single, () => this.#engine?.main),
       database: (name) => this.#find(name),
@@ -123,6 +125,16 @@ class PostgresComponent implements Component<Postgres> {
         admin.run(CREATE, () => this.#create(name), { timeout: CREATE_LIMIT, ...options }),
       dropDatabase: (name, options) =>
         admin.run(DROP, () => this.#drop(name), { timeout: CREATE_LIMIT, ...options }),
+    }
+  }
+
+  #direct(): DirectSettings {
+    const { name, appName, config } = this.#context
+    return {
+      component: name,
+      target: this.#mainTarget(),
+      applicationName: appName,
+      connectTimeoutMs: config.connectTimeout,
     }
   }
 

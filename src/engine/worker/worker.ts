@@ -5,15 +5,19 @@
  *     idle ──open──▶ registered (a lease) ──found dead──▶ lost ──▶ registered anew (another lease)
  *                                    └──close──▶ the row is marked dead, what it owned is given back
  *
- * A lease's signal aborts when the row was found dead: handlers that run under it must end, and what they answer
- * changes nothing any more, since every answer names its owner.
+ * The heartbeat is a thread's (heart.ts), so that the lease outlives a blocked event loop. A lease's signal aborts when
+ * the row was found dead: handlers that run under it must end, and what they answer changes nothing any more, since
+ * every answer names its owner.
  */
 import { hostname } from 'node:os'
-import type { Clock, Timer } from '../../core/clock.ts'
-import { SluiceError, toError } from '../../core/errors.ts'
+import { onAbort } from '../../core/abort.ts'
+import type { Clock } from '../../core/clock.ts'
+import { SluiceError } from '../../core/errors.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
-import { BEAT_EVERY_MS } from './timing.ts'
+import { HeartHost, leaseLost } from './heart-host.ts'
+import type { FromHeart } from './heart-messages.ts'
+import { LEAVE } from './liveness.ts'
 
 export interface Lease {
   /** Id of the row in sluice.worker. */
@@ -29,16 +33,22 @@ interface OpenLease extends Lease {
 export interface WorkerOptions {
   readonly db: EngineDatabase
   readonly clock: Clock
+  readonly random: () => number
   readonly log: Logger
   readonly appName: string
+  /** Channel on which other processes are told of tasks that were freed. */
+  readonly channel: string | undefined
+  /** Hints: what a dead worker owned is free. Other processes have been told. */
+  readonly onFreed: (topics: readonly string[]) => void
 }
 
 export class Worker {
   readonly #options: WorkerOptions
   readonly #watchers = new Set<(lease: Lease) => void>()
   #lease: OpenLease | undefined
-  #timer: Timer | undefined
-  #closed = false
+  #heart: HeartHost | undefined
+  #onFirst: PromiseWithResolvers<void> | undefined
+  #lastFailure: Error | undefined
 
   constructor(options: WorkerOptions) {
     this.#options = options
@@ -49,6 +59,11 @@ export class Worker {
     return this.#lease
   }
 
+  /** Milliseconds since the last heartbeat; undefined before the first. */
+  get beatAgeMs(): number | undefined {
+    return this.#heart?.beatAgeMs
+  }
+
   /** Calls `fn` with each lease from now on, also with the one of now. The answer ends that. */
   onLease(fn: (lease: Lease) => void): () => void {
     this.#watchers.add(fn)
@@ -56,70 +71,99 @@ export class Worker {
     return () => void this.#watchers.delete(fn)
   }
 
-  async open(): Promise<void> {
-    if (this.#lease !== undefined) return
-    await this.#register()
-    this.#beatLater()
+  /** Resolves when the row is there and beats. Rejects when `signal` aborts first; then it may be opened again. */
+  async open(signal?: AbortSignal): Promise<void> {
+    if (this.#heart !== undefined) return
+    const { db, clock, random, log, appName, channel } = this.#options
+    signal?.throwIfAborted()
+    const heart = new HeartHost({
+      db,
+      clock,
+      random,
+      log,
+      channel,
+      name: `${appName}@${hostname()}:${process.pid}`,
+      info: JSON.stringify({ app: appName, pid: process.pid }),
+      id: () => this.#lease?.id,
+      on: (message) => this.#on(message),
+    })
+    const first = Promise.withResolvers<void>()
+    const release = onAbort(signal, () => first.reject(this.#lastFailure ?? signal?.reason))
+    // The thread alone does not keep the process alive; who waits for it does.
+    const alive = setInterval(() => {}, 60_000)
+    this.#heart = heart
+    this.#onFirst = first
+    try {
+      heart.start()
+      await first.promise
+    } catch (error) {
+      this.#heart = undefined
+      await heart.stop()
+      throw error
+    } finally {
+      clearInterval(alive)
+      release()
+      this.#onFirst = undefined
+    }
   }
 
   /** Marks the row dead, so that others free at once what is still owned. */
   async close(): Promise<void> {
-    this.#closed = true
-    this.#timer?.cancel()
     const lease = this.#lease
+    const heart = this.#heart
     this.#lease = undefined
-    if (lease === undefined) return
-    lease.controller.abort(new SluiceError('SLUICE_SHUTDOWN', 'the worker is closing'))
-    await this.#options.db.execute(
-      `update sluice.worker set dead_at = clock_timestamp() - interval '1 minute' where id = $1`,
-      [lease.id],
-      { label: 'sluice.leave', timeout: STATEMENT_TIMEOUT_MS },
-    )
+    this.#heart = undefined
+    lease?.controller.abort(new SluiceError('SLUICE_SHUTDOWN', 'the worker is closing'))
+    if ((await heart?.stop()) !== false || lease === undefined) return
+    await this.#options.db.execute(LEAVE, [lease.id], {
+      label: 'sluice.leave',
+      timeout: STATEMENT_TIMEOUT_MS,
+    })
   }
 
-  async #register(): Promise<void> {
-    const { db, appName } = this.#options
-    const row = await db.queryOne<{ id: string }>(
-      `insert into sluice.worker (name, info) values ($1, $2) returning id`,
-      [`${appName}@${hostname()}:${process.pid}`, JSON.stringify({ app: appName, pid: process.pid })],
-      { label: 'sluice.register' },
-    )
+  #on(message: FromHeart): void {
+    const { log, onFreed } = this.#options
+    switch (message.kind) {
+      case 'registered':
+        this.#register(message.id)
+        break
+      case 'lost':
+        this.#lose(message.id, message.why)
+        break
+      case 'buried':
+        for (const worker of message.workers) {
+          log.warn({ worker: worker.id, name: worker.name }, 'a worker died; its work is given to others')
+        }
+        break
+      case 'freed':
+        if (message.freed + message.dead > 0) {
+          log.warn({ freed: message.freed, dead: message.dead }, 'tasks of a worker that died were freed')
+        }
+        onFreed(message.topics)
+        break
+      case 'failing':
+        this.#lastFailure = message.error
+        // The first is told, then one in ten: the component says for itself that its server is away.
+        if (message.failures % 10 === 1) log.warn({ err: message.error }, 'the heartbeat was interrupted')
+        break
+      case 'left':
+        break
+    }
+  }
+
+  #register(id: string): void {
+    if (this.#heart === undefined || this.#lease?.id === id) return
     const controller = new AbortController()
-    this.#lease = { id: row!.id, signal: controller.signal, controller }
+    this.#lease = { id, signal: controller.signal, controller }
+    this.#onFirst?.resolve()
     for (const fn of this.#watchers) fn(this.#lease)
   }
 
-  #beatLater(): void {
-    if (this.#closed) return
-    this.#timer = this.#options.clock.setTimer(() => void this.#beat(), BEAT_EVERY_MS)
-  }
-
-  async #beat(): Promise<void> {
-    const { db, log } = this.#options
+  #lose(id: string, why: 'dead' | 'silence'): void {
     const lease = this.#lease
-    try {
-      if (lease === undefined) await this.#register()
-      else {
-        const alive = await db.queryOne(
-          'update sluice.worker set beat = clock_timestamp() where id = $1 and dead_at is null returning id',
-          [lease.id],
-          { label: 'sluice.beat', timeout: STATEMENT_TIMEOUT_MS },
-        )
-        if (alive === undefined && this.#lease === lease) {
-          this.#lease = undefined
-          lease.controller.abort(
-            new SluiceError(
-              'SLUICE_LEASE_LOST',
-              'this process was taken for dead, and its work given to others',
-            ),
-          )
-          await this.#register()
-        }
-      }
-    } catch (error) {
-      log.debug({ err: toError(error) }, 'a heartbeat failed')
-    } finally {
-      this.#beatLater()
-    }
+    if (lease?.id !== id) return
+    this.#lease = undefined
+    this.#options.log.error({ worker: id, why }, 'the lease of this process was lost')
+    lease.controller.abort(leaseLost(why))
   }
 }

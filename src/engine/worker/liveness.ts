@@ -1,0 +1,123 @@
+/**
+ * Statements of liveness: how a worker says that it lives, and how others find that one does not.
+ *
+ *     alive ──lock free and beat 3 s old, or beat + ttl passed──▶ dead ──1 s (lock free) or 4 s──▶ what it owned is freed
+ *
+ * - The connection that beats also holds a session lock on the worker's id. When a process is killed its sockets close,
+ *   and the lock is free within milliseconds; one that is frozen or cut off keeps it, and is dead by the silence alone.
+ * - After a restart of the server every lock is free and every beat old: workers have a while to come back.
+ * - Each is one statement, so that nobody who is frozen in the middle holds what others need. What must be done by one
+ *   node at a time tries a lock that ends with the statement.
+ */
+
+/** Class of the session locks of workers. Chosen at random, once; the same in every version. */
+const LOCK_CLASS = 1_836_020_001
+/** Key of the lock under which workers are looked over. */
+const REAP_LOCK = 7_263_001_984_517_235
+
+const lockKey = (id: string): string => `${LOCK_CLASS}, (${id} % 2147483648)::int`
+
+/** in: $1 name, $2 info · out: id */
+export const REGISTER =
+  'insert into sluice.worker (name, info) values ($1, $2::jsonb) returning id::text as id'
+
+/** in: $1 worker · out: got, and pid of the session */
+export const TAKE_LOCK = `select pg_try_advisory_lock(${lockKey('$1::bigint')}) as got, pg_backend_pid() as pid`
+
+/**
+ * in: $1 worker · effect: sessions of ours that the network forgot are ended, with the lock that they still hold
+ */
+export const END_OLD_SESSIONS = `
+select pg_terminate_backend(pid) from pg_locks
+where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())
+  and classid = ${LOCK_CLASS} and objid = ($1::bigint % 2147483648)::oid and objsubid = 2 and granted
+  and pid <> pg_backend_pid()`
+
+/** in: $1 worker, $2 whether it holds its lock · out: nothing where it was found dead */
+export const BEAT = `
+update sluice.worker set beat = clock_timestamp(), has_lock = $2::boolean
+where id = $1::bigint and dead_at is null returning id`
+
+/** in: $1 worker · effect: dead, and what it owns may be freed at once */
+export const LEAVE = `
+update sluice.worker set dead_at = clock_timestamp() - interval '1 minute' where id = $1::bigint and dead_at is null`
+
+export interface ReapTimes {
+  readonly deadWithoutLockMs: number
+  readonly returnMs: number
+  readonly freeAfterCrashMs: number
+  readonly freeAfterSilenceMs: number
+}
+
+/** in: $1 worker that looks · out: ids of those that are dead from now on */
+export const markDead = ({ deadWithoutLockMs, returnMs }: ReapTimes): string => `
+with turn as materialized (select pg_try_advisory_xact_lock(${REAP_LOCK}) as mine),
+silent as materialized (
+  select id, has_lock, beat + ttl < clock_timestamp() as late from sluice.worker, turn
+  where mine and dead_at is null and id <> $1::bigint and beat < clock_timestamp() - interval '${deadWithoutLockMs} ms'
+    and pg_postmaster_start_time() < clock_timestamp() - interval '${returnMs} ms'),
+gone as materialized (
+  select id from silent
+  where case when late then true when has_lock then pg_try_advisory_xact_lock(${lockKey('id')}) else false end)
+update sluice.worker w set dead_at = clock_timestamp() where w.id = any(array(select id from gone)) and dead_at is null
+  and beat < clock_timestamp() - interval '${deadWithoutLockMs} ms'
+returning id::text as id, name`
+
+/**
+ * out: topics of hints about the shards that are free
+ * effect: a worker whose lock is still free a while after it was marked dead is dead for long: its process is gone, and
+ * so is what it could have been doing. Everything it owned may be taken at once.
+ */
+export const settleDead = ({ freeAfterCrashMs, freeAfterSilenceMs }: ReapTimes): string => `
+with turn as materialized (select pg_try_advisory_xact_lock(${REAP_LOCK}) as mine),
+dead as materialized (
+  select id from sluice.worker, turn
+  where mine and has_lock and dead_at < clock_timestamp() - interval '${freeAfterCrashMs} ms'
+    and dead_at >= clock_timestamp() - interval '${freeAfterSilenceMs} ms'),
+gone as materialized (select id from dead where pg_try_advisory_xact_lock(${lockKey('id')})),
+settled as (
+  update sluice.worker w set dead_at = dead_at - interval '1 minute' where id = any(array(select id from gone)) returning id)
+select distinct 'lease-' || l.kind || l.ref as topic from sluice.lease l join settled s on s.id = l.owner`
+
+/** Errors that a task keeps: those of its last attempts. */
+const MAX_ERRORS = 25
+/** Tasks freed by one statement. */
+export const FREE_BATCH = 1_000
+
+/**
+ * out: queue, freed, dead: how many tasks became ready again, and how many had no attempt left
+ * effect: tasks of the dead are ready again, or in sluice.dead
+ *
+ * Owners are found by skipping from one to the next in their index: there are as many as workers, however many tasks.
+ * One whose row is gone altogether is as dead as can be.
+ */
+export const freeTasks = ({ freeAfterSilenceMs }: ReapTimes): string => `
+with recursive turn as materialized (select pg_try_advisory_xact_lock(${REAP_LOCK}) as mine),
+owners(id) as (
+  (select owner from sluice.task where owner is not null and (select mine from turn) order by owner limit 1)
+  union all
+  select (select owner from sluice.task where owner > o.id order by owner limit 1) from owners o where o.id is not null),
+gone as materialized (
+  select o.id from owners o left join sluice.worker w on w.id = o.id
+  where o.id is not null and case when w.id is null then true when w.dead_at is null then false
+    else w.dead_at < clock_timestamp() - interval '${freeAfterSilenceMs} ms' end),
+lost as materialized (
+  select t.id, t.attempt < t.max_attempt as again,
+    jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'attempt', t.attempt, 'error', 'worker lost')) as err
+  from sluice.task t where t.owner = any(array(select id from gone)) order by t.id limit ${FREE_BATCH} for update skip locked),
+freed as (
+  update sluice.task t set owner = null,
+    errs = case when jsonb_array_length(coalesce(t.errs, '[]')) >= ${MAX_ERRORS} then (t.errs - 0) || l.err
+      else coalesce(t.errs, '[]') || l.err end
+  from lost l where t.id = l.id and l.again returning t.queue),
+ended as (
+  delete from sluice.task t using lost l where t.id = l.id and not l.again returning t.*, l.err),
+dead as (
+  insert into sluice.dead (id, queue, prio, shard, attempt, max_attempt, owner, run_at, made, name, key, uniq, grp, body,
+    head, errs, prog, why)
+  select id, queue, prio, shard, attempt, max_attempt, owner, run_at, made, name, key, uniq, grp, body, head,
+    coalesce(errs, '[]') || err, prog, 'worker lost' from ended
+  returning queue)
+select queue, sum(freed)::int as freed, sum(dead)::int as dead from (
+  select queue, count(*) as freed, 0 as dead from freed group by queue
+  union all select queue, 0, count(*) from dead group by queue) s group by queue`
