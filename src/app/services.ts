@@ -5,6 +5,7 @@ import { problem, RETRY_AFTER_SECONDS, type Problem } from './http/problem.ts'
 import { claimRoute } from './http/route-metrics.ts'
 import { sendProblem } from './http/server.ts'
 import { recordingArgument, SkippedService } from './needs.ts'
+import { requestLog } from './request-log.ts'
 import { reconnectDelayMs } from './runner.ts'
 import type { Closer } from './shutdown.ts'
 import type { ServiceExtras, ServiceFunction, ServiceHandle, ServiceState, ServiceStatus } from './service.ts'
@@ -86,7 +87,9 @@ export class Services {
         scope.addHook('onRoute', (route) => {
           route.config = { ...route.config, ...mark }
         })
+        const log = requestLog(this.#options.log.child({ service: entry.name }))
         scope.addHook('onRequest', (request, reply, next) => {
+          request.log = log
           // After `stop` requests that are on their way are still served, until HTTP has drained.
           if (entry.state === 'running' || entry.state === 'stopped') next()
           else {
