@@ -17,6 +17,7 @@ const ENTRIES = {
   postgres: 'components/postgres/index.js',
   redis: 'components/redis/index.js',
   threads: 'components/threads/index.js',
+  cron: 'cron/index.js',
   events: 'events/index.js',
   jobs: 'jobs/index.js',
   testing: 'testing/index.js',

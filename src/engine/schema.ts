@@ -194,6 +194,7 @@ create table sluice.cron_run (
   manual text,
   owner bigint,
   state text not null default 'queued',
+  attempt smallint not null default 0,
   queued timestamptz not null default clock_timestamp(),
   started timestamptz,
   finished timestamptz,
@@ -202,6 +203,7 @@ create table sluice.cron_run (
 create unique index cron_run_slot on sluice.cron_run (name, slot) where manual is null;
 create unique index cron_run_manual on sluice.cron_run (name, manual) where manual is not null;
 create index cron_run_open on sluice.cron_run (name, slot) where finished is null;
+create index cron_run_history on sluice.cron_run (name, id);
 
 -- Who did what. prev and hash make a chain where it was asked for.
 create table sluice.audit (

@@ -1,0 +1,285 @@
+/**
+ * Schedules of all processes on one database. There is no leader: whoever comes first decides on a slot and claims its
+ * run, in one transaction; the row of the run, unique by name and slot, is the claim.
+ *
+ * Each process sleeps until its next schedule is due by the database's clock, wakes early when a hint tells of a change,
+ * and at the poll interval in any case. A run belongs to the worker that claimed it: when that is found dead, the run is
+ * failed or runs again, and whatever its process still says about it changes nothing.
+ */
+import { randomUUID } from 'node:crypto'
+import type { ComponentContext } from '../app/component.ts'
+import type { Postgres, Transaction } from '../components/postgres/api.ts'
+import { backoffMs } from '../core/backoff.ts'
+import { hasCode, SluiceError, toError } from '../core/errors.ts'
+import { STATEMENT_TIMEOUT_MS } from '../engine/database.ts'
+import { engineOf, releaseEngine, type Engine } from '../engine/engine.ts'
+import { moment } from '../engine/moments.ts'
+import type { Lease } from '../engine/worker/worker.ts'
+import type { CronRun, ScheduleStatus, StartedRun } from './api.ts'
+import { ClusterCalls } from './cluster-calls.ts'
+import type { Entry, Plan } from './entry.ts'
+import type { LocalOptions } from './local.ts'
+import type { Invoke, Outcome } from './runner.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { CronConfig } from './section.ts'
+import { FINISH, FREE_LOST, GIVE_BACK, PRUNE, RETRY, UNTIL_NEXT } from './statements.ts'
+import { takeTurn, type Claimed } from './turn.ts'
+
+export interface ClusterOptions extends LocalOptions {
+  readonly context: ComponentContext<CronConfig>
+  readonly db: Postgres
+  readonly pollMs: number
+}
+
+export const TOPIC = 'cron'
+const LEAST_WAIT_MS = 20
+const BACKOFF = { baseMs: 1_000, capMs: 60_000 } as const
+const AGAIN_MS = 1_000
+
+export class ClusterScheduler implements Scheduler {
+  readonly #options: ClusterOptions
+  readonly #entries = new Map<string, Entry>()
+  /** Entries that the database has not been told of. */
+  readonly #fresh = new Set<Entry>()
+  /** Ids of runs of this process, until their end is written down. */
+  readonly #own = new Set<string>()
+  readonly #engine: Engine
+  readonly #calls: ClusterCalls
+  readonly #stopping = new AbortController()
+  #loop: Promise<void> | undefined
+  #offHint: (() => void) | undefined
+  #released = false
+  #wake = Promise.withResolvers<void>()
+
+  constructor(options: ClusterOptions) {
+    const { db, context } = options
+    const { clock, random, log, metrics, appName } = context
+    this.#options = options
+    this.#engine = engineOf({ db, clock, random, log, metrics, appName })
+    this.#calls = new ClusterCalls(this.#engine)
+  }
+
+  async open(signal: AbortSignal): Promise<void> {
+    await this.#engine.open(signal)
+    signal.throwIfAborted()
+    await this.#tell()
+    this.#offHint ??= this.#engine.wake.on(TOPIC, () => this.#wakeUp())
+    this.#loop ??= this.#run()
+  }
+
+  async check(signal: AbortSignal): Promise<void> {
+    await this.#engine.db.queryOne('select 1 from sluice.meta', [], { signal, label: 'sluice.check' })
+  }
+
+  add(entry: Entry): void {
+    this.#entries.set(entry.name, entry)
+    this.#fresh.add(entry)
+    this.#wakeUp()
+  }
+
+  async reschedule(name: string, plan: Plan): Promise<void> {
+    await this.#calls.reschedule(name, plan)
+  }
+
+  async remove(name: string): Promise<boolean> {
+    this.#entries.delete(name)
+    return this.#calls.remove(name)
+  }
+
+  pause(name: string): Promise<void> {
+    return this.#calls.pause(name, true)
+  }
+
+  resume(name: string): Promise<void> {
+    return this.#calls.pause(name, false)
+  }
+
+  async runNow(name: string, key: string | undefined): Promise<StartedRun> {
+    await this.#tell()
+    return this.#calls.runNow(name, key, randomUUID())
+  }
+
+  history(name: string, limit: number): Promise<readonly CronRun[]> {
+    return this.#calls.history(name, limit)
+  }
+
+  schedules(): Promise<readonly ScheduleStatus[]> {
+    return this.#calls.schedules()
+  }
+
+  snapshot(): readonly ScheduleStatus[] {
+    const now = this.#options.clock.now()
+    return [...this.#entries.values()].map(({ name, plan, enabled }) => {
+      const seen = this.#calls.seen.get(name)
+      const next = seen?.nextRun ?? (enabled ? plan.expression.next(now) : undefined)
+      return {
+        name,
+        expression: plan.expression.text,
+        timezone: plan.expression.timezone,
+        overlap: plan.overlap,
+        missed: plan.missed,
+        paused: seen?.paused ?? false,
+        nextRun: typeof next === 'number' ? new Date(next) : next,
+        lastRun: seen?.lastRun,
+        lastState: seen?.lastState,
+        running: this.#options.runner.running(name),
+      }
+    })
+  }
+
+  async stopIntake(): Promise<void> {
+    this.#stopping.abort(new SluiceError('SLUICE_SHUTDOWN', 'the scheduler is stopping'))
+    await this.#loop
+  }
+
+  async close(signal: AbortSignal): Promise<void> {
+    if (this.#released) return
+    this.#released = true
+    await this.stopIntake()
+    this.#offHint?.()
+    try {
+      await this.#options.runner.close(signal, this.#options.shutdownMs)
+    } finally {
+      await releaseEngine(this.#engine)
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping
+    const { log, clock } = this.#options
+    while (!signal.aborted) {
+      let waitMs = this.#options.pollMs
+      this.#wake = Promise.withResolvers<void>()
+      try {
+        await this.#tell()
+        await this.#tidy()
+        await this.#turn(signal)
+        waitMs = Math.min(waitMs, await this.#untilNext())
+        await this.#calls.schedules()
+      } catch (error) {
+        if (!signal.aborted) log.debug({ err: toError(error) }, 'a look at the schedules failed')
+      }
+      const waiting = new AbortController()
+      const stop = (): void => waiting.abort()
+      signal.addEventListener('abort', stop, { once: true })
+      void this.#wake.promise.then(stop)
+      if (signal.aborted) stop()
+      await clock.sleep(waitMs, { signal: waiting.signal }).catch(() => {})
+      signal.removeEventListener('abort', stop)
+    }
+  }
+
+  async #turn(signal: AbortSignal): Promise<void> {
+    const { lease, db } = { lease: this.#engine.worker.lease, db: this.#engine.db }
+    const { runner, log } = this.#options
+    if (lease === undefined || lease.signal.aborted || this.#entries.size === 0) return
+    const names = [...this.#entries.keys()]
+    const claimed = await takeTurn(db, { worker: lease.id, names, room: runner.free, log, signal })
+    if (claimed.length === 0) return
+    moment('cron.claimed', claimed.length)
+    for (const run of claimed) this.#start(run, lease)
+  }
+
+  #start(run: Claimed, lease: Lease): void {
+    const entry = this.#entries.get(run.name)
+    // Removed while it was claimed: it is given back with what nobody here knows of.
+    if (entry === undefined) return
+    this.#own.add(run.id)
+    const end = async (outcome: Outcome): Promise<void> => {
+      moment('cron.ran', 1)
+      try {
+        await this.#finish(entry, run, lease, outcome)
+      } finally {
+        this.#own.delete(run.id)
+        this.#wakeUp()
+      }
+    }
+    const request = { id: run.id, entry, slot: run.slot, attempt: run.attempt, signal: lease.signal }
+    this.#options.runner.run(
+      request,
+      end,
+      entry.transaction ? this.#inTransaction(entry, run, lease) : undefined,
+    )
+  }
+
+  /** The end of the run commits with what the function did, or neither does. */
+  #inTransaction(entry: Entry, run: Claimed, lease: Lease): Invoke {
+    return async (call, signal) => {
+      await this.#engine.db.transaction(
+        async (tx: Transaction) => {
+          await call(tx)
+          const mine = await tx.queryOne(FINISH, [run.id, lease.id, 'done', null])
+          if (mine === undefined)
+            throw new SluiceError('SLUICE_LEASE_LOST', 'the run was given to another process')
+        },
+        { label: 'sluice.cron.run', timeout: entry.timeoutMs, signal, retries: 0 },
+      )
+    }
+  }
+
+  /** Writes the end down, as often as it takes while this process holds its lease. */
+  async #finish(entry: Entry, run: Claimed, lease: Lease, outcome: Outcome): Promise<void> {
+    const { clock, log, historySize, context } = this.#options
+    const { db } = this.#engine
+    const options = { label: 'sluice.cron.finish', timeout: STATEMENT_TIMEOUT_MS }
+    const failed = outcome.state === 'failed'
+    const again = failed && run.attempt <= entry.retries
+    const error = failed ? outcome.error : null
+    const wait = backoffMs(run.attempt, context.random(), BACKOFF)
+    for (;;) {
+      try {
+        const written = await (again
+          ? db.query(RETRY, [run.id, lease.id, wait, error], options)
+          : db.query(FINISH, [run.id, lease.id, outcome.state, error], options))
+        if (written.length === 0 && !entry.transaction)
+          log.warn(
+            { schedule: run.name, run: run.id },
+            'a run ended that was taken for lost: its end does not count',
+          )
+        break
+      } catch (thrown) {
+        if (lease.signal.aborted || this.#released) throw thrown
+        if (hasCode(thrown, 'SLUICE_CLOSED')) throw thrown
+        await clock.sleep(AGAIN_MS, { signal: lease.signal })
+      }
+    }
+    moment('cron.finished', 1)
+    this.#engine.wake.signal(TOPIC)
+    await db.execute(PRUNE, [run.name, historySize], { label: 'sluice.cron.prune' })
+  }
+
+  /** Tells the database of new schedules; those that it knows stay what others made of them since. */
+  async #tell(): Promise<void> {
+    for (const entry of this.#fresh) {
+      await this.#calls.register(entry)
+      this.#fresh.delete(entry)
+    }
+  }
+
+  async #tidy(): Promise<void> {
+    const { db, worker, wake } = this.#engine
+    const lost = await db.query<{ name: string; state: string }>(FREE_LOST, [], { label: 'sluice.cron.lost' })
+    for (const { name, state } of lost) {
+      const then = state === 'queued' ? 'it runs again' : 'it is marked failed'
+      this.#options.log.warn({ schedule: name }, `the process of a run of "${name}" is lost: ${then}`)
+    }
+    if (lost.length > 0) wake.signal(TOPIC)
+    if (worker.lease !== undefined)
+      await db.query(GIVE_BACK, [worker.lease.id, [...this.#own], [...this.#entries.keys()]], {
+        label: 'sluice.cron.own',
+      })
+  }
+
+  async #untilNext(): Promise<number> {
+    const names = [...this.#entries.keys()]
+    const row = await this.#engine.db.queryOne<{ ms: number | null }>(UNTIL_NEXT, [names], {
+      label: 'sluice.cron.next',
+    })
+    // A millisecond later, so that the database's clock is there by then.
+    return Math.max(LEAST_WAIT_MS, (row?.ms ?? Infinity) + 1)
+  }
+
+  #wakeUp(): void {
+    this.#wake.resolve()
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Statements of schedules in the cluster. Slots are decided on, and runs claimed, in one transaction that holds the row
+ * of the schedule; whoever finds the row locked leaves it to the other. Every time is the database's.
+ *
+ *     queued ──claimed──▶ running ──▶ done | failed
+ *       ▲ └──▶ skipped       │ failed or lost, and retries are left
+ *       └────────────────────┘
+ */
+
+/** From being found dead to being taken for lost: longer than any statement that acts for it. */
+const LOST_AFTER = `interval '4 s'`
+
+/** in: $1 name, $2 expr, $3 tz, $4 missed, $5 overlap, $6 next_at, $7 opts · effect: the schedule; the last one wins */
+export const REGISTER = `
+insert into sluice.cron as c (name, expr, tz, missed, overlap, next_at, opts)
+values ($1, $2, $3, $4, $5, $6::timestamptz, $7::jsonb)
+on conflict (name) do update set expr = excluded.expr, tz = excluded.tz, missed = excluded.missed,
+  overlap = excluded.overlap, opts = excluded.opts, changed = clock_timestamp(),
+  next_at = case when c.expr = excluded.expr and c.tz = excluded.tz and excluded.next_at is not null
+    then coalesce(c.next_at, excluded.next_at) else excluded.next_at end`
+
+/** in: $1 name, $2 expr, $3 tz, $4 missed, $5 overlap, $6 next_at */
+export const RESCHEDULE = `
+update sluice.cron set expr = $2, tz = $3, missed = $4, overlap = $5, next_at = $6::timestamptz,
+  changed = clock_timestamp()
+where name = $1`
+
+/** in: $1 names, $2 most · out: schedules with something to decide or to claim, locked */
+export const LOCK_DUE = `
+select name, expr, tz, missed, overlap, next_at, clock_timestamp() as now,
+  paused_at is null and next_at <= clock_timestamp() as due
+from sluice.cron c
+where name = any($1::text[]) and ((paused_at is null and next_at <= clock_timestamp())
+  or exists (select from sluice.cron_run r where r.name = c.name and r.finished is null and r.state = 'queued'
+    and r.queued <= clock_timestamp()))
+order by next_at nulls last, name limit $2 for update skip locked`
+
+/** in: $1 name · out: runs under way, and runs that wait */
+export const COUNT_OPEN = `
+select count(*) filter (where state = 'running')::int as running, count(*) filter (where state = 'queued')::int as queued
+from sluice.cron_run where name = $1 and finished is null`
+
+/** in: $1 name, $2 slots, $3 why they are skipped, or null · effect: their rows, each once */
+export const INSERT_SLOTS = `
+insert into sluice.cron_run (name, slot, state, err, finished)
+select $1, slot, case when $3::text is null then 'queued' else 'skipped' end, $3,
+  case when $3::text is null then null else clock_timestamp() end
+from unnest($2::timestamptz[]) as slot
+on conflict (name, slot) where manual is null do nothing`
+
+/** in: $1 name, $2 next_at */
+export const MOVE_ON = `update sluice.cron set next_at = $2::timestamptz where name = $1`
+
+/** in: $1 name, $2 worker, $3 most, $4 whether runs may overlap · out: the runs claimed */
+export const CLAIM = `
+with picked as (
+  select id from sluice.cron_run
+  where name = $1 and finished is null and state = 'queued' and queued <= clock_timestamp()
+    and ($4::boolean or not exists (select from sluice.cron_run where name = $1 and finished is null and state = 'running'))
+    and exists (select from sluice.worker where id = $2::bigint and dead_at is null)
+  order by slot, id limit $3 for update skip locked)
+update sluice.cron_run r set state = 'running', owner = $2::bigint, attempt = attempt + 1, started = clock_timestamp()
+from picked where r.id = picked.id
+returning r.id::text as id, r.name, r.slot, r.attempt`
+
+/** in: $1 run, $2 worker, $3 state, $4 error · out: nothing where it is another's by now */
+export const FINISH = `
+update sluice.cron_run set state = $3, err = $4, finished = clock_timestamp()
+where id = $1::bigint and owner = $2::bigint and state = 'running' returning id`
+
+/** in: $1 run, $2 worker, $3 milliseconds to wait, $4 error · effect: it waits for its next attempt */
+export const RETRY = `
+update sluice.cron_run set state = 'queued', err = $4, owner = null,
+  queued = clock_timestamp() + $3::float8 * interval '1 ms'
+where id = $1::bigint and owner = $2::bigint and state = 'running' returning id`
+
+/** in: $1 worker, $2 runs that it knows of, $3 names · effect: what it claimed without getting the answer waits again */
+export const GIVE_BACK = `
+update sluice.cron_run set state = 'queued', owner = null, attempt = attempt - 1
+where finished is null and state = 'running' and owner = $1::bigint and not (id = any($2::bigint[]))
+  and name = any($3::text[]) returning id`
+
+/** out: name, state · effect: runs of the dead are failed, or wait again where retries are left */
+export const FREE_LOST = `
+with lost as (
+  select r.id, r.attempt <= coalesce((c.opts ->> 'retries')::int, 0) as again
+  from sluice.cron_run r left join sluice.worker w on w.id = r.owner left join sluice.cron c on c.name = r.name
+  where r.finished is null and r.state = 'running'
+    and (w.id is null or w.dead_at < clock_timestamp() - ${LOST_AFTER})
+  limit 1000 for update of r skip locked)
+update sluice.cron_run r set err = 'worker lost', state = case when again then 'queued' else 'failed' end,
+  owner = case when again then null else owner end, finished = case when again then null else clock_timestamp() end
+from lost where r.id = lost.id
+returning r.name, r.state`
+
+/** in: $1 name, $2 how many to keep · effect: older ones are gone; keys of runs by hand are kept for a day at least */
+export const PRUNE = `
+delete from sluice.cron_run
+where name = $1 and finished is not null and (manual is null or finished < clock_timestamp() - interval '1 day')
+  and id < (select id from sluice.cron_run where name = $1 order by id desc offset $2 limit 1)`
+
+/** in: $1 name, $2 key · out: id, created; nothing where the schedule is not there, or the key came at the same time */
+export const RUN_NOW = `
+with made as (
+  insert into sluice.cron_run (name, slot, manual)
+  select $1, clock_timestamp(), $2 where exists (select from sluice.cron where name = $1)
+  on conflict (name, manual) where manual is not null do nothing returning id)
+select id::text as id, true as created from made
+union all select id::text, false from sluice.cron_run where name = $1 and manual = $2 and not exists (select from made)`
+
+/** in: $1 name, $2 most · out: its runs, the newest first */
+export const HISTORY = `
+select id::text as id, name, slot, manual, state, attempt, started, finished, err,
+  extract(epoch from finished - started)::float8 * 1000 as took
+from sluice.cron_run where name = $1 order by id desc limit $2`
+
+/** out: every schedule with its last run */
+export const STATUS = `
+select c.name, c.expr, c.tz, c.missed, c.overlap, c.next_at, c.paused_at, last.started, last.state,
+  (select count(*) from sluice.cron_run r where r.name = c.name and r.finished is null and r.state = 'running')::int as running
+from sluice.cron c
+left join lateral (select started, state from sluice.cron_run r
+  where r.name = c.name and r.started is not null order by id desc limit 1) last on true
+order by c.name limit 10000`
+
+/** in: $1 names · out: milliseconds until the next of them is due */
+export const UNTIL_NEXT = `
+select extract(epoch from min(next_at) - clock_timestamp())::float8 * 1000 as ms
+from sluice.cron where name = any($1::text[]) and paused_at is null`
+
+/** Keys of users, and those made for runs without one, are told apart by a mark. */
+export const USER_KEY = 'k:'
+export const OWN_KEY = 'r:'
