@@ -1,6 +1,10 @@
 /**
  * Ends of an attempt: done, failed, given back. Each is guarded by owner and attempt, so that a worker that was taken
  * for dead and comes back changes nothing; an id that does not come back was no longer ours.
+ *
+ * The owner is compared by `is not distinct from`, which no index answers: rows are found by their ids. With `=` the
+ * planner took the index of owners, of which it expects one row, and compared each task that the worker holds with each
+ * that ends: 650 ms for 1,000, in place of 14.
  */
 import { STATEMENT_TIMEOUT_MS, type Queryable } from '../database.ts'
 
@@ -12,7 +16,7 @@ export interface Ended {
 /** in: $1 ids, $2 attempts, $3 worker · out: ids that were ours · effect: they are gone */
 export const ACK = `
 delete from sluice.task t using unnest($1::bigint[], $2::smallint[]) a(id, attempt)
-where t.id = a.id and t.attempt = a.attempt and t.owner = $3 returning t.id`
+where t.id = a.id and t.attempt = a.attempt and t.owner is not distinct from $3 returning t.id`
 
 const CALL = { idempotent: false, timeout: STATEMENT_TIMEOUT_MS } as const
 
@@ -50,11 +54,11 @@ r as (
   update sluice.task t set owner = null, run_at = clock_timestamp() + f.delay * interval '1 ms',
     errs = case when jsonb_array_length(coalesce(t.errs, '[]')) >= ${MAX_ERRORS} then (t.errs - 0) || f.err
       else coalesce(t.errs, '[]') || f.err end
-  from f where t.id = f.id and t.attempt = f.attempt and t.owner = $2 and t.attempt < t.max_attempt and f.delay >= 0
+  from f where t.id = f.id and t.attempt = f.attempt and t.owner is not distinct from $2 and t.attempt < t.max_attempt and f.delay >= 0
   returning t.id),
 d as (
   delete from sluice.task t using f
-  where t.id = f.id and t.attempt = f.attempt and t.owner = $2 and (t.attempt >= t.max_attempt or f.delay < 0)
+  where t.id = f.id and t.attempt = f.attempt and t.owner is not distinct from $2 and (t.attempt >= t.max_attempt or f.delay < 0)
   returning t.*, f.err, f.why),
 b as (
   insert into sluice.dead (id, queue, prio, shard, attempt, max_attempt, owner, run_at, made, name, key, uniq, grp, body,
@@ -83,7 +87,7 @@ export function failTasks(
 export const RELEASE = `
 update sluice.task t set owner = null, attempt = t.attempt - 1
 from unnest($1::bigint[], $2::smallint[]) a(id, attempt)
-where t.id = a.id and t.attempt = a.attempt and t.owner = $3 returning t.id`
+where t.id = a.id and t.attempt = a.attempt and t.owner is not distinct from $3 returning t.id`
 
 /** Gives tasks back that were not run to an end through no fault of theirs: at a shutdown. */
 export async function releaseTasks(
