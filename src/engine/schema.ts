@@ -109,6 +109,10 @@ create table sluice.event (
   body text,
   primary key (topic, xid, id)
 ) partition by range (id);
+-- The first two are made here: one that is attached below the ids that are handed out meets writers on their way into
+-- the net, whom it would refuse.
+create table sluice.event_1 partition of sluice.event for values from (1) to (100001);
+create table sluice.event_100001 partition of sluice.event for values from (100001) to (200001);
 create table sluice.event_rest partition of sluice.event default;
 
 -- Snapshots in between which readers read. lo, hi: ids handed out before and after snap; every transaction that may

@@ -21,6 +21,17 @@ import { subscriptionSpec, type SubscriptionSpec } from './spec.ts'
 
 const PUBLISH: OperationSpec = Object.freeze({ name: 'publish', idempotent: false })
 const PUBLISH_MANY: OperationSpec = Object.freeze({ name: 'publishMany', idempotent: false })
+const ONCE: OperationSpec = Object.freeze({ name: 'once', idempotent: false })
+const REPLAY: OperationSpec = Object.freeze({ name: 'replay', idempotent: false })
+const REPLAYS: OperationSpec = Object.freeze({ name: 'replays', idempotent: true })
+const CANCEL_REPLAY: OperationSpec = Object.freeze({ name: 'cancelReplay', idempotent: true })
+const PAUSE: OperationSpec = Object.freeze({ name: 'pause', idempotent: true })
+const RESUME: OperationSpec = Object.freeze({ name: 'resume', idempotent: true })
+const LAG: OperationSpec = Object.freeze({ name: 'lag', idempotent: true })
+const TOPICS: OperationSpec = Object.freeze({ name: 'topics', idempotent: true })
+const LIST_DEAD: OperationSpec = Object.freeze({ name: 'listDead', idempotent: true })
+const REDRIVE: OperationSpec = Object.freeze({ name: 'redrive', idempotent: false })
+const DROP_DEAD: OperationSpec = Object.freeze({ name: 'dropDead', idempotent: false })
 const MAX_MANY = 100_000
 const TIMEOUT_MS = 30_000
 
@@ -115,7 +126,25 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
         { signal: options.signal },
       ),
     subscribe: subscribe as Events['subscribe'],
-  } as Events
+    once: (tx, reader, eventId, options = {}) =>
+      operations.run(ONCE, () => running().queries.once(tx, reader, eventId, options)),
+    replay: (subscription, options) =>
+      operations.run(REPLAY, (call) => running().queries.replay(subscription, options, call.signal)),
+    replays: (subscription) => operations.run(REPLAYS, () => running().queries.replays(subscription)),
+    cancelReplay: (id) => operations.run(CANCEL_REPLAY, () => running().queries.cancelReplay(id)),
+    pause: (subscription, reason) =>
+      operations.run(PAUSE, () => running().queries.pause(subscription, reason)),
+    resume: (subscription) => operations.run(RESUME, () => running().queries.resume(subscription)),
+    lag: () => operations.run(LAG, () => running().queries.lag()),
+    topics: () => operations.run(TOPICS, () => running().queries.topics()),
+    deadLetters: Object.freeze({
+      list: (filter = {}) => operations.run(LIST_DEAD, () => running().queries.listDead(filter)),
+      get: (id) =>
+        operations.run(LIST_DEAD, async () => (await running().queries.listDead({ ids: [id] }))[0]),
+      redrive: (filter = {}) => operations.run(REDRIVE, () => running().queries.redrive(filter)),
+      drop: (filter) => operations.run(DROP_DEAD, () => running().queries.dropDead(filter)),
+    } satisfies Events['deadLetters']),
+  }
 
   return {
     api,
@@ -138,6 +167,7 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
       try {
         await engine.open(signal)
         opened = new EventsRuntime(engine, config, name)
+        await opened.open()
         for (const { spec, placed } of specs.values()) {
           signal.throwIfAborted()
           await opened.subscribe(spec)
@@ -173,7 +203,7 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
         release = undefined
       }
     },
-    inspect: () => ({ subscriptions: [...specs.keys()] }),
+    inspect: () => runtime?.inspection ?? { subscriptions: {}, topics: 0 },
   }
 
   /** Aborts at the component's own limit, or the app's where that is earlier. */

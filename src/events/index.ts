@@ -1,6 +1,7 @@
 /** `sluice/events`: durable events in a log that commits with your data, read by any number of subscriptions. */
 export { event, type EventOptions, type EventType } from './event.ts'
 export { events, type EventsOptions } from './events.ts'
+export { TRANSPORTS, type Transport, type TransportFeatures } from './features.ts'
 export type {
   BatchSubscribeOptions,
   DeadEvent,

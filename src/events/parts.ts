@@ -8,6 +8,7 @@ import type { Page } from '../engine/log/window.ts'
 import type { CounterCell } from '../telemetry/metric.ts'
 import type { Attempts } from './attempt.ts'
 import type { StoredEvent } from './decode.ts'
+import type { Gate } from './gate.ts'
 import type { SubscriptionSpec } from './spec.ts'
 
 /** What all subscriptions of a process share. */
@@ -27,5 +28,6 @@ export interface SubscriberParts extends Omit<SubscriberHost, 'delivered'> {
   readonly spec: SubscriptionSpec
   readonly row: SubscriptionRow
   readonly attempts: Attempts
+  readonly gate: Gate
   readonly delivered: CounterCell
 }

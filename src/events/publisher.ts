@@ -15,9 +15,8 @@ import type { Queryable } from '../engine/database.ts'
 import { Batcher } from '../pool/batcher.ts'
 import type { PublishedEvent } from './api.ts'
 import type { EncodedEvent } from './encode.ts'
+import { LATER_QUEUE, type LaterHead } from './later.ts'
 
-/** Queue of events that wait for their time. */
-export const LATER_QUEUE = 'events/later'
 /** Publishing is tried for as long as it takes: what fails it is the database, which holds the task as well. */
 const LATER_ATTEMPTS = 100
 
@@ -119,7 +118,7 @@ export class Publisher {
       max_attempt: LATER_ATTEMPTS,
       name: topic,
       body,
-      head: JSON.stringify({ version, key, head }),
+      head: JSON.stringify({ version, key, head } satisfies LaterHead),
     }
   }
 }

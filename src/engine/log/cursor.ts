@@ -15,9 +15,16 @@ export interface CursorOwner {
 
 export interface CursorMove extends CursorOwner, Position {}
 
-/** in: $1 ref, $2 shard · out: the position */
+/**
+ * in: $1 ref, $2 shard
+ * out: the position; where its tick is gone, the one before: events may then come again, and none is left out
+ */
 const READ = `
-select tick::text, till::text, pos::text from sluice.lease where kind = 's' and ref = $1 and shard = $2`
+select coalesce(a.n, (select max(n) from sluice.tick where n < l.tick), (select min(n) from sluice.tick))::text as tick,
+  case when a.n is not null and b.n is not null then l.till::text end as till,
+  case when a.n is not null and b.n is not null then l.pos::text else '0' end as pos
+from sluice.lease l left join sluice.tick a on a.n = l.tick left join sluice.tick b on b.n = l.till
+where l.kind = 's' and l.ref = $1 and l.shard = $2`
 
 export async function readCursor(db: Queryable, ref: number, shard: number): Promise<Position | undefined> {
   return db.queryOne<Position>(READ, [ref, shard], { label: 'sluice.cursor.read' })

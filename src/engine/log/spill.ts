@@ -31,7 +31,7 @@ export interface SpilledHead {
 
 /**
  * in: $1 json array; $2 queue; $3 ref, $4 shard, $5 owner, $6 epoch of the subscription's shard
- * out: held: is the shard still its owner's; ids of the tasks
+ * out: held: is the shard still its owner's; made: unique names of the new tasks
  * effect: rows of sluice.task, where it is
  */
 const SPILL = `
@@ -47,16 +47,19 @@ ins as (
     delay float8, key text, uniq text, body text, head text, error text, n bigint)
   order by n
   on conflict (queue, uniq) where uniq is not null do nothing
-  returning id)
-select exists (select from own) as held, (select count(*) from ins)::int as made`
+  returning uniq)
+select exists (select from own) as held, array(select uniq from ins) as made`
 
-/** False where the shard is another's by now: nothing was written. */
+/**
+ * Ids of the events that are tasks now and were none before. Undefined where the shard is another's by now: nothing was
+ * written.
+ */
 export async function spillEvents(
   db: Queryable,
   queue: number,
   cursor: CursorOwner,
   events: readonly Spilled[],
-): Promise<boolean> {
+): Promise<ReadonlySet<string> | undefined> {
   const tasks = events.map(({ row, topic, attempt, maxAttempt, delayMs, error, ordered }) => {
     const head: SpilledHead = { id: row.id, version: row.version, at: row.at, key: row.key, head: row.head }
     return {
@@ -71,10 +74,10 @@ export async function spillEvents(
       error,
     }
   })
-  const answer = await db.queryOne<{ held: boolean }>(
+  const answer = await db.queryOne<{ held: boolean; made: string[] }>(
     SPILL,
     [JSON.stringify(tasks), queue, cursor.ref, cursor.shard, cursor.owner, cursor.epoch],
     { label: 'sluice.spill', idempotent: false, timeout: STATEMENT_TIMEOUT_MS },
   )
-  return answer?.held === true
+  return answer?.held === true ? new Set(answer.made.map((uniq) => uniq.slice(1))) : undefined
 }

@@ -53,8 +53,8 @@ const BYTES_PER_CHARACTER = 3
 const NEXT = `
 with a as materialized (select n, hi from sluice.tick where n = $1)
 select n::text as till, (select coalesce(max(id), 0) from sluice.topic) as "newestTopic" from (
-  (select t.n from sluice.tick t, a where t.n > a.n and t.hi <= a.hi + ${SPAN} order by t.n desc limit 1)
-  union all (select t.n from sluice.tick t, a where t.n > a.n order by t.n limit 1)) b limit 1`
+  (select t.n from sluice.tick t, a where t.n > a.n and t.hi <= a.hi + ${SPAN} and t.thinned is null order by t.n desc limit 1)
+  union all (select t.n from sluice.tick t, a where t.n > a.n and t.thinned is null order by t.n limit 1)) b limit 1`
 
 /** The end of the window that begins at `tick`, and the highest id of a topic that may have events in it. */
 export async function nextWindow(

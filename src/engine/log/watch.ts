@@ -1,0 +1,51 @@
+/** What the subscriptions of a process want to know again and again, asked for all of them at once. */
+import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
+
+/**
+ * in: $1 queues
+ * out: those with tasks without keys, and milliseconds until the first is due
+ */
+const DUE = `
+select q.id as queue, min(greatest(0, extract(epoch from t.run_at - clock_timestamp()) * 1000))::float8 as ms
+from unnest($1::int[]) q(id) cross join generate_series(0::smallint, 9::smallint) p(prio)
+cross join lateral (
+  select run_at from sluice.task where queue = q.id and prio = p.prio and owner is null and key is null
+  order by run_at limit 1) t
+group by q.id`
+
+/** Milliseconds until the first task of each queue is due; queues without tasks are left out. */
+export async function dueTasks(
+  db: EngineDatabase,
+  queues: readonly number[],
+): Promise<ReadonlyMap<number, number>> {
+  const rows = await db.query<{ queue: number; ms: number }>(DUE, [queues], {
+    label: 'sluice.due',
+    idempotent: true,
+    timeout: STATEMENT_TIMEOUT_MS,
+  })
+  return new Map(rows.map(({ queue, ms }) => [queue, ms]))
+}
+
+export interface SubscriptionState {
+  readonly id: number
+  readonly paused: boolean
+  /** Replays that are not over. */
+  readonly replays: readonly number[]
+}
+
+/** in: $1 ids · out: what is asked of each */
+const STATES = `
+select s.id, s.paused_at is not null as paused,
+  array(select r.id from sluice.replay r where r.sub = s.id and r.finished is null order by r.id) as replays
+from sluice.sub s where s.id = any($1::int[])`
+
+export function subscriptionStates(
+  db: EngineDatabase,
+  ids: readonly number[],
+): Promise<readonly SubscriptionState[]> {
+  return db.query(STATES, [ids], {
+    label: 'sluice.sub.states',
+    idempotent: true,
+    timeout: STATEMENT_TIMEOUT_MS,
+  })
+}

@@ -1,0 +1,105 @@
+/**
+ * Where a shard stands in the log, and how far that is written down. Writing goes beside the work, one write at a time;
+ * what is done and not written is bounded, and comes again after a crash.
+ */
+import { SluiceError, toError } from '../core/errors.ts'
+import { readCursor, type CursorOwner } from '../engine/log/cursor.ts'
+import type { Position } from '../engine/log/window.ts'
+import { moment } from '../engine/moments.ts'
+import type { SubscriberParts } from './parts.ts'
+
+/** Events done before the cursor is written. */
+const SAVE_EVERY = 100
+/** Events done and not written down, at most. */
+export const MAX_UNSAVED = 1_000
+/** Between two writes of a cursor that only passed events of others. */
+const IDLE_SAVE_MS = 1_000
+
+export class Cursor {
+  readonly #parts: SubscriberParts
+  readonly owner: CursorOwner
+  #position: Position = { tick: '0', till: null, pos: '0' }
+  #saved = this.#position
+  #savedAt = 0
+  #unsaved = 0
+  #saving: Promise<void> | undefined
+  #failure: Error | undefined
+
+  constructor(parts: SubscriberParts, owner: CursorOwner) {
+    this.#parts = parts
+    this.owner = owner
+  }
+
+  get position(): Position {
+    return this.#position
+  }
+
+  /** Reads where the shard stands. */
+  async load(): Promise<void> {
+    await this.#saving
+    const found = await readCursor(this.#parts.engine.db, this.owner.ref, this.owner.shard)
+    if (found === undefined) throw new SluiceError('SLUICE_INTERNAL', 'the cursor of a shard is missing')
+    this.#failure = undefined
+    this.#unsaved = 0
+    this.#position = this.#saved = found
+  }
+
+  /** Everything before the position is done, `count` events more than before. Throws what a write failed with. */
+  move(position: Position, count: number): void {
+    if (this.#failure !== undefined) throw this.#failure
+    this.#position = position
+    this.#unsaved += count
+    if (this.#unsaved >= SAVE_EVERY || this.#parts.engine.clock.monotonic() - this.#savedAt > IDLE_SAVE_MS)
+      this.save()
+  }
+
+  /** It was written by a transaction of the handler. */
+  wasMoved(position: Position): void {
+    this.#position = this.#saved = position
+    this.#savedAt = this.#parts.engine.clock.monotonic()
+  }
+
+  /** Undefined while more may be done; else what to wait for. */
+  room(): Promise<void> | undefined {
+    return this.#unsaved < MAX_UNSAVED ? undefined : this.#saving
+  }
+
+  save(): void {
+    if (this.#saving !== undefined || this.#position === this.#saved) return
+    const position = this.#position
+    this.#unsaved = 0
+    this.#saving = this.#write(position).then(
+      () => {
+        this.#saving = undefined
+        if (this.#unsaved >= SAVE_EVERY) this.save()
+      },
+      (error: unknown) => {
+        this.#saving = undefined
+        this.#failure = toError(error)
+      },
+    )
+  }
+
+  /** Writes what is not written. Never rejects. */
+  async flush(): Promise<void> {
+    while (this.#failure === undefined && (this.#saving !== undefined || this.#position !== this.#saved)) {
+      this.save()
+      await this.#saving
+    }
+  }
+
+  async #write(position: Position): Promise<void> {
+    const moved = await this.#parts.moveCursor({ ...this.owner, ...position })
+    if (!moved) throw leaseLost(this.#parts.spec.name, this.owner.shard)
+    this.#saved = position
+    this.#savedAt = this.#parts.engine.clock.monotonic()
+    moment('events.moved', 1)
+  }
+}
+
+export function leaseLost(subscription: string, shard: number): SluiceError {
+  return new SluiceError(
+    'SLUICE_LEASE_LOST',
+    `subscription "${subscription}": shard ${shard} belongs to another process`,
+  )
+}

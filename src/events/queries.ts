@@ -1,0 +1,218 @@
+/** What people ask of events and tell them: lag, topics, pause, replays, dead letters, the inbox. */
+import { durationMs } from '../core/duration.ts'
+import { invalidArgument, SluiceError } from '../core/errors.ts'
+import type { Transaction } from '../components/postgres/api.ts'
+import type { Engine } from '../engine/engine.ts'
+import * as dead from '../engine/log/dead.ts'
+import {
+  eventsBehind,
+  pauseSubscription,
+  resumeSubscription,
+  subscriptionFacts,
+  topicFacts,
+} from '../engine/log/inspect.ts'
+import { cancelReplay, listReplays, startReplay, type ReplayRow } from '../engine/log/replays.ts'
+import type { SpilledHead } from '../engine/log/spill.ts'
+import { tickOfNow } from '../engine/log/subscriptions.ts'
+import { parseTraceparent } from '../telemetry/trace.ts'
+import type {
+  DeadEvent,
+  DeadEventFilter,
+  OnceOptions,
+  ReplayInfo,
+  ReplayOptions,
+  SubscriptionLag,
+  TopicInfo,
+} from './api.ts'
+import type { EventHead } from './encode.ts'
+import { checkSubscriptionName } from './event.ts'
+import { topicMatcher } from './pattern.ts'
+
+/** Topic of the hints that something is asked of subscriptions. */
+export const ASKED = 'events'
+const MAX_LISTED = 10_000
+const MAX_RATE = 1_000_000
+
+export class Queries {
+  readonly #engine: Engine
+
+  constructor(engine: Engine) {
+    this.#engine = engine
+  }
+
+  async lag(): Promise<readonly SubscriptionLag[]> {
+    const { db } = this.#engine
+    const [subscriptions, topics] = await Promise.all([subscriptionFacts(db), topicFacts(db)])
+    const lags: SubscriptionLag[] = []
+    for (const each of subscriptions) {
+      const matches = topicMatcher(each.patterns)
+      const own = topics.filter(({ name }) => matches(name)).map(({ id }) => id)
+      const behind = await eventsBehind(db, each.id, own)
+      lags.push({
+        name: each.name,
+        patterns: each.patterns,
+        ...behind,
+        retrying: each.retrying,
+        parkedKeys: each.parkedKeys,
+        dead: each.dead,
+        missed: Number(each.missed),
+        paused: each.paused,
+        pausedWhy: each.why ?? undefined,
+        idleMs: each.idleMs,
+      })
+    }
+    return lags
+  }
+
+  async topics(): Promise<readonly TopicInfo[]> {
+    const topics = await topicFacts(this.#engine.db)
+    return topics.map(({ id, name, made, last }) => ({
+      id,
+      name,
+      createdAt: new Date(made),
+      lastAt: last === null ? undefined : new Date(last),
+    }))
+  }
+
+  async pause(name: string, reason: string | undefined): Promise<void> {
+    if (!(await pauseSubscription(this.#engine.db, name, reason ?? null))) throw unknown(name)
+    this.#engine.wake.signal(ASKED)
+  }
+
+  async resume(name: string): Promise<void> {
+    if (!(await resumeSubscription(this.#engine.db, name))) throw unknown(name)
+    this.#engine.wake.signal(ASKED)
+  }
+
+  async replay(
+    subscription: string,
+    { from, rate = 1_000, by }: ReplayOptions,
+    signal: AbortSignal,
+  ): Promise<ReplayInfo> {
+    checkSubscriptionName(subscription)
+    const isTime = from instanceof Date && !Number.isNaN(from.getTime())
+    if (!isTime && from !== 'beginning' && !(typeof from === 'string' && /^\d{1,18}$/.test(from))) {
+      throw invalidArgument('replay: from', "a time, the id of an event, or 'beginning'", from)
+    }
+    if (!Number.isSafeInteger(rate) || rate < 1 || rate > MAX_RATE) {
+      throw invalidArgument('replay: rate', `a whole number from 1 to ${MAX_RATE}`, rate)
+    }
+    const { db, log } = this.#engine
+    const id = await startReplay(db, {
+      subscription,
+      origin: isTime ? from.toISOString() : String(from),
+      minId: !isTime && from !== 'beginning' ? String(from) : null,
+      minAt: isTime ? from : null,
+      rate,
+      by: by ?? null,
+      upto: await tickOfNow(this.#engine, signal),
+    })
+    if (id === undefined) throw unknown(subscription)
+    log.info({ replay: id, subscription, rate, by }, 'a replay begins')
+    this.#engine.wake.signal(ASKED)
+    const [row] = await listReplays(db, { id })
+    if (row === undefined) throw new SluiceError('SLUICE_INTERNAL', 'a replay is not there')
+    return infoOf(row)
+  }
+
+  async replays(subscription: string | undefined): Promise<readonly ReplayInfo[]> {
+    return (await listReplays(this.#engine.db, { subscription })).map(infoOf)
+  }
+
+  async cancelReplay(id: string): Promise<boolean> {
+    if (!/^\d{1,9}$/.test(id)) throw invalidArgument('replay', 'the id of one', id)
+    const cancelled = await cancelReplay(this.#engine.db, id)
+    if (cancelled) this.#engine.log.info({ replay: id }, 'a replay was cancelled')
+    this.#engine.wake.signal(ASKED)
+    return cancelled
+  }
+
+  async listDead(filter: DeadEventFilter): Promise<readonly DeadEvent[]> {
+    return (await dead.listDead(this.#engine.db, filterOf(filter))).map(deadOf)
+  }
+
+  async redrive(filter: DeadEventFilter): Promise<number> {
+    const { db, wake } = this.#engine
+    const queues = await dead.redriveDead(db, filterOf(filter))
+    for (const { queue } of queues) wake.signal(`q${queue}`)
+    return queues.reduce((sum, { count }) => sum + count, 0)
+  }
+
+  dropDead(filter: DeadEventFilter): Promise<number> {
+    return dead.dropDead(this.#engine.db, filterOf(filter))
+  }
+
+  async once(tx: Transaction, reader: string, eventId: string, options: OnceOptions): Promise<boolean> {
+    checkSubscriptionName(reader)
+    if (typeof eventId !== 'string' || eventId === '' || eventId.length > 200) {
+      throw invalidArgument('once: eventId', 'text of 1 to 200 characters', eventId)
+    }
+    const keepMs = durationMs(options.keep ?? '7d', 'once: keep')
+    const queue = await this.#engine.queues.id(`events/once/${reader}`)
+    // A second one waits here until the first has committed, and then finds its row.
+    const row = await tx.queryOne(ONCE, [queue, eventId, keepMs], { idempotent: false })
+    return row !== undefined
+  }
+}
+
+/** in: $1 reader, $2 event, $3 ms · out: one row where it was not there, or too long ago */
+const ONCE = `
+insert into sluice.once (queue, uniq, until) values ($1, $2, clock_timestamp() + $3 * interval '1 ms')
+on conflict (queue, uniq) do update set until = excluded.until where sluice.once.until < clock_timestamp()
+returning 1 as first`
+
+function unknown(subscription: string): SluiceError {
+  return new SluiceError('SLUICE_INVALID_ARGUMENT', `no subscription is called "${subscription}"`, {
+    hint: 'It is made when a process subscribes under that name for the first time.',
+  })
+}
+
+function infoOf(row: ReplayRow): ReplayInfo {
+  return {
+    id: String(row.id),
+    subscription: row.subscription,
+    state: row.finished === null ? 'running' : row.cancelled ? 'cancelled' : 'done',
+    from: row.origin,
+    rate: row.rate,
+    by: row.by ?? undefined,
+    delivered: Number(row.delivered),
+    startedAt: new Date(row.made),
+    finishedAt: row.finished === null ? undefined : new Date(row.finished),
+  }
+}
+
+function filterOf({ subscription, ids, before, limit = 100 }: DeadEventFilter): dead.DeadFilter {
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LISTED) {
+    throw invalidArgument('deadLetters: limit', `a whole number from 1 to ${MAX_LISTED}`, limit)
+  }
+  return { subscription: subscription ?? null, ids: ids ?? null, before: before ?? null, limit }
+}
+
+function deadOf(row: dead.DeadDelivery): DeadEvent {
+  const stored = JSON.parse(row.head ?? '{}') as SpilledHead
+  const head = parse(stored.head) as EventHead | undefined
+  return {
+    id: row.id,
+    eventId: stored.id,
+    subscription: row.subscription,
+    topic: row.topic,
+    key: stored.key ?? undefined,
+    data: parse(row.body),
+    attempt: row.attempt,
+    errors: (row.errs ?? []).map(({ at, attempt, error }) => ({ at: new Date(at), attempt, error })),
+    why: row.why,
+    traceId: parseTraceparent(head?.t)?.traceId,
+    publishedAt: new Date(stored.at),
+    diedAt: new Date(row.died),
+  }
+}
+
+/** What is no JSON is shown as it is. */
+function parse(text: string | null): unknown {
+  if (text === null) return undefined
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return text
+  }
+}

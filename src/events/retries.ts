@@ -1,0 +1,75 @@
+/** Deliveries that are tasks by now: each is tried again when it is due, by any process that has the subscription. */
+import { backoffMs } from '../core/backoff.ts'
+import { hasCode, toError } from '../core/errors.ts'
+import type { SpilledHead } from '../engine/log/spill.ts'
+import { moment } from '../engine/moments.ts'
+import { ackTasks } from '../engine/tasks/finish.ts'
+import type { HeldTask } from '../engine/tasks/task.ts'
+import type { Lease } from '../engine/worker/worker.ts'
+import { StoredEvent } from './decode.ts'
+import type { SubscriberParts } from './parts.ts'
+import { TaskLoop, type TaskEnd } from './task-loop.ts'
+
+export function retryLoop(parts: SubscriberParts): TaskLoop {
+  const { engine, spec, row } = parts
+  return new TaskLoop({
+    engine,
+    queue: row.queue,
+    concurrency: spec.transaction || spec.handler.kind === 'batch' ? 1 : spec.concurrency,
+    size: 1,
+    run: async ([task], lease, signal) =>
+      task === undefined ? [] : [await runTask(parts, task, lease, signal)],
+  })
+}
+
+/** The event as it was in the log. */
+export function eventOfTask(task: Pick<HeldTask, 'name' | 'body' | 'head'>): StoredEvent {
+  const { id, version, at, key, head } = JSON.parse(task.head ?? '{}') as SpilledHead
+  return new StoredEvent({ id, topic: 0, version, at, key, head, body: task.body }, task.name ?? '')
+}
+
+async function runTask(
+  parts: SubscriberParts,
+  task: HeldTask,
+  lease: Lease,
+  signal: AbortSignal,
+): Promise<TaskEnd> {
+  const { engine, spec, attempts } = parts
+  const event = eventOfTask(task)
+  const { attempt } = task
+  let error: Error | undefined
+  try {
+    if (spec.transaction) {
+      await engine.db.transaction(
+        async (tx) => {
+          const [failure] = await attempts.run([event], { attempt, signal, tx })
+          if (failure !== undefined) throw failure
+          const ours = await ackTasks(tx, [task], lease.id)
+          if (ours.size === 0) throw new Error('the delivery belongs to another process by now')
+        },
+        { label: 'sluice.deliver', signal },
+      )
+    } else [error] = await attempts.run([event], { attempt, signal })
+  } catch (thrown) {
+    error = toError(thrown)
+  }
+  if (error === undefined) {
+    moment('events.handled', 1)
+    parts.delivered.add(1)
+    return { end: spec.transaction ? 'ended' : 'done' }
+  }
+  // It was given up, and has done nothing wrong.
+  if (signal.aborted) return { end: 'released' }
+  const isLast = attempt >= task.max_attempt || hasCode(error, 'SLUICE_INVALID_DATA')
+  if (isLast) {
+    engine.log.error(
+      { err: error, subscription: spec.name, eventId: event.row.id, attempt },
+      'an event could not be delivered, and is a dead letter now',
+    )
+  }
+  return {
+    end: 'failed',
+    delayMs: isLast ? -1 : backoffMs(attempt, engine.random(), spec.backoff),
+    error: error.message,
+  }
+}

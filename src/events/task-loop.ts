@@ -1,0 +1,158 @@
+/**
+ * Works on the tasks of one queue that have no key: deliveries that are tried again, events that wait for their time.
+ *
+ * Tasks are claimed a few at a time, `concurrency` runs at once. What a run says about its tasks is written until the
+ * database has taken it, or the lease is lost, so that no task stays owned and forgotten.
+ */
+import { backoffMs } from '../core/backoff.ts'
+import { deriveController, onAbort } from '../core/abort.ts'
+import { toError } from '../core/errors.ts'
+import type { Engine } from '../engine/engine.ts'
+import { claimTasks } from '../engine/tasks/claim.ts'
+import { ackTasks, failTasks, releaseTasks, type Failed } from '../engine/tasks/finish.ts'
+import type { HeldTask } from '../engine/tasks/task.ts'
+import type { Lease } from '../engine/worker/worker.ts'
+
+/** What became of a task. `ended`: the run has seen to it, in a transaction of its own. */
+export type TaskEnd =
+  | { readonly end: 'done' | 'ended' | 'released' }
+  | { readonly end: 'failed'; readonly delayMs: number; readonly error: string }
+
+export interface TaskLoopOptions {
+  readonly engine: Engine
+  readonly queue: number
+  readonly concurrency: number
+  /** Tasks of one run. */
+  readonly size: number
+  /** Never rejects: it says of each task what became of it. */
+  readonly run: (tasks: readonly HeldTask[], lease: Lease, signal: AbortSignal) => Promise<readonly TaskEnd[]>
+}
+
+const BACKOFF = { baseMs: 100, capMs: 3_000 }
+
+export class TaskLoop {
+  readonly #options: TaskLoopOptions
+  readonly #stopping = new AbortController()
+  readonly #aborting = new AbortController()
+  readonly #runs = new Set<Promise<void>>()
+  readonly #offHint: () => void
+  #claiming: Promise<void> | undefined
+  #again = false
+  paused = false
+
+  constructor(options: TaskLoopOptions) {
+    this.#options = options
+    this.#offHint = options.engine.wake.on(`q${options.queue}`, () => this.look())
+  }
+
+  get queue(): number {
+    return this.#options.queue
+  }
+  get running(): number {
+    return this.#runs.size
+  }
+
+  /** There may be something to do. */
+  look(): void {
+    if (this.#stopping.signal.aborted || this.paused) return
+    if (this.#claiming !== undefined) {
+      this.#again = true
+      return
+    }
+    this.#claiming = this.#claim().finally(() => {
+      this.#claiming = undefined
+      if (!this.#again) return
+      this.#again = false
+      this.look()
+    })
+  }
+
+  /** Claims nothing more and waits for what runs; when `signal` aborts, that is given back. */
+  async stop(signal?: AbortSignal): Promise<void> {
+    this.#offHint()
+    this.#stopping.abort()
+    const release = onAbort(signal, (reason) => this.#aborting.abort(reason))
+    try {
+      await this.#claiming
+      await Promise.all(this.#runs)
+    } finally {
+      release()
+    }
+  }
+
+  async #claim(): Promise<void> {
+    const { engine, queue, concurrency, size } = this.#options
+    for (;;) {
+      const lease = engine.worker.lease
+      const free = concurrency - this.#runs.size
+      if (lease === undefined || free <= 0 || this.#stopping.signal.aborted || this.paused) return
+      let tasks: readonly HeldTask[]
+      try {
+        tasks = await claimTasks(engine.db, queue, lease.id, free * size)
+      } catch (error) {
+        engine.log.debug({ err: toError(error) }, 'tasks of events could not be claimed')
+        return
+      }
+      for (let from = 0; from < tasks.length; from += size) this.#begin(tasks.slice(from, from + size), lease)
+      if (tasks.length < free * size) return
+    }
+  }
+
+  #begin(tasks: readonly HeldTask[], lease: Lease): void {
+    const run = this.#run(tasks, lease).finally(() => {
+      this.#runs.delete(run)
+      this.look()
+    })
+    this.#runs.add(run)
+  }
+
+  async #run(tasks: readonly HeldTask[], lease: Lease): Promise<void> {
+    const { run, engine } = this.#options
+    const { controller, release } = deriveController(lease.signal, this.#aborting.signal)
+    try {
+      const ends = await run(tasks, lease, controller.signal)
+      await this.#settle(tasks, ends, lease)
+    } catch (error) {
+      engine.log.error({ err: toError(error) }, 'tasks of events ended without an answer')
+    } finally {
+      release()
+    }
+  }
+
+  async #settle(tasks: readonly HeldTask[], ends: readonly TaskEnd[], lease: Lease): Promise<void> {
+    const { engine } = this.#options
+    const done = tasks.filter((_, index) => ends[index]?.end === 'done')
+    const released = tasks.filter((_, index) => ends[index]?.end === 'released')
+    const failed = tasks.flatMap(({ id, attempt }, index): Failed[] => {
+      const end = ends[index]
+      return end?.end === 'failed' ? [{ id, attempt, delay: end.delayMs, error: end.error }] : []
+    })
+    await this.#until(lease, async () => {
+      if (done.length > 0) await ackTasks(engine.db, done, lease.id)
+    })
+    await this.#until(lease, async () => {
+      if (failed.length > 0) await failTasks(engine.db, failed, lease.id)
+    })
+    await this.#until(lease, async () => {
+      if (released.length > 0) await releaseTasks(engine.db, released, lease.id)
+    })
+  }
+
+  /** Again and again while the lease is good: without an answer a task would be owned by a worker that does nothing. */
+  async #until(lease: Lease, write: () => Promise<void>): Promise<void> {
+    const { engine } = this.#options
+    for (let failures = 1; !lease.signal.aborted; failures++) {
+      try {
+        await write()
+        return
+      } catch (error) {
+        engine.log.warn(
+          { err: toError(error) },
+          'the end of a delivery could not be written, and is tried again',
+        )
+        const ms = 10 + backoffMs(failures, engine.random(), BACKOFF)
+        await engine.clock.sleep(ms, { signal: lease.signal }).catch(() => {})
+      }
+    }
+  }
+}
