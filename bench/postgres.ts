@@ -5,17 +5,12 @@
  * Each caller waits for its answer before it asks again. `pg` is measured as its users have it (a pool of ten, a text
  * with parameters), and as one that knows it well would (named statements, a pipelining client).
  */
-import { mkdtemp, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import pg from 'pg'
-import { acquireEmbeddedServer } from '../src/components/postgres/embedded/index.ts'
 import { postgres } from '../src/components/postgres/index.ts'
-import { systemClock } from '../src/core/clock.ts'
-import { silentLogger } from '../src/telemetry/log.ts'
 import { connectComponent } from '../src/testing/connect-component.ts'
 import { ratio, type Benchmark, type Subject } from './harness/benchmark.ts'
+import { testServer } from './harness/database.ts'
 
 const CALLERS = 50
 const POOL = 10
@@ -83,47 +78,6 @@ async function run(select: Select, callers: number, selects: number): Promise<nu
   const startedAt = performance.now()
   await Promise.all(Array.from({ length: callers }, caller))
   return (selects * 1_000) / (performance.now() - startedAt)
-}
-
-interface TestServer extends AsyncDisposable {
-  readonly version: string
-  readonly options: { readonly dsn?: string; readonly dataDir?: string }
-  readonly config: pg.ClientConfig
-}
-
-async function testServer(): Promise<TestServer> {
-  const dsn = process.env['POSTGRES_DSN']
-  if (dsn !== undefined) {
-    const config = { connectionString: dsn }
-    return {
-      version: await versionOf(config),
-      options: { dsn },
-      config,
-      [Symbol.asyncDispose]: () => Promise.resolve(),
-    }
-  }
-  const dataDir = await mkdtemp(join(tmpdir(), 'sluice-bench-'))
-  const server = await acquireEmbeddedServer(
-    { dataDir, appName: 'bench', log: silentLogger, clock: systemClock },
-    AbortSignal.timeout(60_000),
-  )
-  return {
-    version: await versionOf(server.connection),
-    options: { dataDir },
-    config: server.connection,
-    async [Symbol.asyncDispose]() {
-      await server.release(AbortSignal.timeout(10_000))
-      await rm(dataDir, { recursive: true, force: true })
-    },
-  }
-}
-
-async function versionOf(config: pg.ClientConfig): Promise<string> {
-  const client = new pg.Client(config)
-  await client.connect()
-  const { rows } = await client.query<{ server_version: string }>('show server_version')
-  await client.end()
-  return rows[0]?.server_version ?? 'unknown'
 }
 
 function pgVersion(): string {
