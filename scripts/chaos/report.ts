@@ -1,0 +1,46 @@
+/** A run, for people. */
+import type { Percentiles } from './check.ts'
+import type { RunReport } from './run.ts'
+
+export function formatReport(report: RunReport): string {
+  const lines: readonly (readonly [string, string])[] = [
+    ['server', report.server],
+    ['seed', String(report.seed)],
+    ['seconds', String(report.seconds)],
+    ['kills', String(report.kills)],
+    ['freezes', String(report.freezes)],
+    ['handed in', String(report.attempted)],
+    ['acknowledged', String(report.acked)],
+    ['unknown', String(report.unknown)],
+    ['handlers begun', String(report.starts)],
+    ['begun again', String(report.repeatedStarts)],
+    ['lost', list(report.lost)],
+    ['run though rolled back', list(report.phantoms)],
+    ['effects in transactions done twice', list(report.duplicateEffects)],
+    ['order of a key broken', list(report.inversions)],
+    ['dead letters', String(report.dead)],
+    ['begun again after a kill', times(report.recovery)],
+    ['begun again after a freeze', times(report.recoveryFrozen)],
+    [
+      'ends',
+      Object.entries(report.exits)
+        .map(([how, count]) => `${how} ${count}`)
+        .join(', '),
+    ],
+  ]
+  const width = Math.max(...lines.map(([name]) => name.length))
+  return [
+    `chaos: ${report.scenario}`,
+    ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`),
+    ...report.invalid.map((reason) => `  this run proves nothing: ${reason}`),
+    '',
+  ].join('\n')
+}
+
+function list(names: readonly string[]): string {
+  return names.length === 0 ? '0' : `${names.length}: ${names.slice(0, 5).join(', ')}`
+}
+
+function times({ count, p50, p99, max }: Percentiles): string {
+  return count === 0 ? 'none' : `p50 ${p50} ms, p99 ${p99} ms, max ${max} ms (${count})`
+}
