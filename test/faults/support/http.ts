@@ -1,5 +1,5 @@
 /** Requests each on a connection of its own, so that no client's pool counts among what the service left open. */
-import { request } from 'node:http'
+import { request, type Agent } from 'node:http'
 import { startLoopTime } from './loop-time.ts'
 
 /** The service that is asked runs in this process, or is started by it on the same machine. */
@@ -13,11 +13,15 @@ export interface Answer {
   readonly ms: number
 }
 
-/** Rejects when there is no answer within 20 s. */
-export function ask(url: string, method: 'GET' | 'POST' = 'GET'): Promise<Answer> {
+/** Rejects when there is no answer within 20 s. `agent`: for connections that are used again. */
+export function ask(
+  url: string,
+  method: 'GET' | 'POST' = 'GET',
+  agent: Agent | false = false,
+): Promise<Answer> {
   const began = time.now()
   return new Promise((resolve, reject) => {
-    const call = request(url, { method, agent: false, timeout: 20_000 }, (response) => {
+    const call = request(url, { method, agent, timeout: 20_000 }, (response) => {
       let body = ''
       response.setEncoding('utf8')
       response.on('data', (chunk) => (body += String(chunk)))
