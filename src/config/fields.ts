@@ -6,7 +6,8 @@
  * A text field refuses YAML's numbers and booleans instead of guessing how they were written: `0123` would lose its 0.
  */
 import { parseDuration, type Duration, type DurationUnit } from '../core/duration.ts'
-import { REDACTED, redactUrl } from './redact.ts'
+import { REDACTED } from '../core/redact-url.ts'
+import { redactUrl } from './redact.ts'
 import { formatSize, parseSize } from './size.ts'
 import type { Field, Origin, Parsed, Secrecy } from './section.ts'
 

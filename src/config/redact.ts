@@ -3,7 +3,7 @@
  * message shows: so it cuts by the widest reading, and never by a parser that may refuse.
  */
 
-export const REDACTED = '***'
+import { REDACTED, withoutCredentials } from '../core/redact-url.ts'
 
 /** Names of parameters whose value is a secret, in a query string or a keyword string. */
 const SECRET_NAME =
@@ -16,18 +16,7 @@ export function isSecretName(name: string): boolean {
 
 /** A connection string without its credentials: `postgres://***@db:5432/app?password=***`, `host=db password=***`. */
 export function redactUrl(text: string): string {
-  const scheme = /^([a-z][a-z0-9+.-]*:\/\/)([^]*)$/i.exec(text.trim())
-  if (scheme === null) return redactKeywords(text)
-  const rest = scheme[2] ?? ''
-  // Everything up to the last @ may be credentials: a password may hold any of @ : / # ? unescaped.
-  const at = rest.lastIndexOf('@')
-  return `${scheme[1]}${at === -1 ? '' : `${REDACTED}@`}${redactQuery(rest.slice(at + 1))}`
-}
-
-function redactQuery(text: string): string {
-  return text.replaceAll(/([?&;])([^=&;?]*)=([^&;]*)/g, (whole, mark: string, name: string) =>
-    SECRET_NAME.test(decodeLeniently(name)) ? `${mark}${name}=${REDACTED}` : whole,
-  )
+  return withoutCredentials(text, isSecretName) ?? redactKeywords(text)
 }
 
 /** `host=db password='a b'`, and `Server=db;Password=x`. Text of neither form is shown as it is. */
@@ -41,12 +30,4 @@ function redactKeywords(text: string): string {
   // user:password@host without a scheme.
   const at = text.lastIndexOf('@')
   return at === -1 ? text : `${REDACTED}@${text.slice(at + 1)}`
-}
-
-function decodeLeniently(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
 }

@@ -1,5 +1,6 @@
 /** A raw value as an error message shows it: short, on one line, without secrets. */
-import { REDACTED, redactUrl } from './redact.ts'
+import { REDACTED } from '../core/redact-url.ts'
+import { redactUrl } from './redact.ts'
 import type { Secrecy } from './section.ts'
 
 const MAX_SHOWN = 80

@@ -6,7 +6,7 @@
  * that is refused, as the number or boolean that it spells.
  */
 import { readVariable, type Environment } from './environment.ts'
-import { isSecretName, REDACTED } from './redact.ts'
+import { isSecretName } from './redact.ts'
 import { isMapping } from './nested.ts'
 import { yamlKey } from './section.ts'
 import type { Entry, Layer } from './resolve.ts'
@@ -17,6 +17,7 @@ import {
   type StandardResult,
   type StandardSchema,
 } from '../core/standard-schema.ts'
+import { REDACTED } from '../core/redact-url.ts'
 
 export type { StandardSchema }
 

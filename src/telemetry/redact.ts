@@ -9,8 +9,7 @@
  * them: then each is found wherever it stands, also percent- or base64-encoded.
  */
 import { isSluiceError } from '../core/errors.ts'
-
-export const REDACTED = '***'
+import { REDACTED, withoutCredentials } from '../core/redact-url.ts'
 
 /** Names whose value is a secret: `PGPASSWORD`, `clientSecret`, `x-api-key`, `set-cookie`. */
 const SECRET_NAME =
@@ -51,19 +50,9 @@ function withoutUserinfo(word: string): string {
   return userinfo > at ? word : `${word.slice(0, userinfo)}${REDACTED}${word.slice(at)}`
 }
 
-/**
- * A connection string that may be shown: scheme, host, port, path and the harmless parameters. User names go with the
- * passwords: an access key id is one. It reads by patterns, not by a parser, since it is most needed for broken input.
- */
+/** A connection string that may be shown; text without a scheme as any other text. */
 export function redactUrl(url: string): string {
-  const scheme = /^([a-z][a-z0-9+.-]*:\/\/)/i.exec(url)?.[1]
-  if (scheme === undefined) return redactText(url)
-  const rest = url.slice(scheme.length)
-  const at = rest.lastIndexOf('@')
-  const place = `${scheme}${at === -1 ? '' : `${REDACTED}@`}${rest.slice(at + 1)}`
-  return place.replaceAll(/([?&;])([^=&;?#]*)=([^&;#]*)/g, (whole, mark: string, name: string) =>
-    SECRET_NAME.test(decode(name)) ? `${mark}${name}=${REDACTED}` : whole,
-  )
+  return withoutCredentials(url, (name) => SECRET_NAME.test(name)) ?? redactText(url)
 }
 
 /** Headers worth a log line; every other one is named without its value. */
@@ -229,12 +218,4 @@ function copyError(error: unknown, depth: number): Error {
     Object.assign(copy, { code: error.code })
   }
   return copy
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text)
-  } catch {
-    return text
-  }
 }
