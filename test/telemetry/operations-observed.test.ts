@@ -7,52 +7,30 @@ import { runInNewContext } from 'node:vm'
 import { systemClock } from '../../src/core/clock.ts'
 import { SluiceError } from '../../src/core/errors.ts'
 import { runInContext } from '../../src/telemetry/context.ts'
-import { silentLogger, type Logger } from '../../src/telemetry/log.ts'
+import type { Logger } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
-import type { OperationLimits, OperationSpec } from '../../src/telemetry/operate.ts'
+import type { OperationLimits } from '../../src/telemetry/operate.ts'
 import { OperationLogLimits } from '../../src/telemetry/operation-observer.ts'
-import { createOperations, type OperationsOptions } from '../../src/telemetry/operations.ts'
+import type { OperationsOptions } from '../../src/telemetry/operations.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
+import { cacheOperations, get, never, unavailable as gone } from './cache-operations.ts'
 import { parsePrometheus } from './prometheus-text.ts'
 import { recordingLogger, type RecordedLine } from './recording-logger.ts'
 
-const get: OperationSpec = { name: 'get', idempotent: true }
-const limits: OperationLimits = {
-  timeoutMs: 5_000,
-  maxConcurrent: 2,
-  maxWaiting: 2,
-  breakerThreshold: 3,
-  breakerResetMs: 1_000,
-  retries: 2,
-}
+const unavailable = () => gone('no route to redis://u:canary@cache')
 
 function setup(changed: Partial<OperationLimits> = {}, options: Partial<OperationsOptions> = {}) {
-  const clock = new ManualClock()
   const metrics = createMetrics()
   const lines: RecordedLine[] = []
-  const operations = createOperations({
-    component: 'cache',
-    kind: 'redis',
-    limits: { ...limits, ...changed },
-    clock,
-    random: () => 0.5,
-    log: recordingLogger(lines),
-    metrics,
-    notReady: () => undefined,
-    ...options,
-  })
+  const made = cacheOperations(changed, { log: recordingLogger(lines), metrics, ...options })
   const value = (name: string, labels: Record<string, string> = {}): number | undefined => {
     const sample = [...parsePrometheus(metrics.expose()).values()]
       .flatMap(({ samples }) => samples)
       .find((each) => each.name === name && Object.entries(labels).every(([k, v]) => each.labels[k] === v))
     return sample?.value
   }
-  return { clock, metrics, lines, operations, value }
+  return { ...made, metrics, lines, value }
 }
-
-const never = (): Promise<never> => new Promise(() => {})
-const unavailable = (): SluiceError =>
-  new SluiceError('SLUICE_UNAVAILABLE', 'no route to redis://u:canary@cache', { retryable: true })
 
 test('the duration of a call is counted by component, operation and outcome', async () => {
   const { clock, operations, value } = setup({ breakerThreshold: 0, retries: 0 })
@@ -272,16 +250,10 @@ test('one long-lived signal over 100,000 calls collects no listeners and no memo
   const warnings: Error[] = []
   const onWarning = (warning: Error): void => void warnings.push(warning)
   process.on('warning', onWarning)
-  const operations = createOperations({
-    component: 'cache',
-    kind: 'redis',
-    limits: { ...limits, maxConcurrent: 100, maxWaiting: 1_000 },
-    clock: systemClock,
-    random: Math.random,
-    log: silentLogger,
-    metrics: createMetrics(),
-    notReady: () => undefined,
-  })
+  const { operations } = cacheOperations(
+    { maxConcurrent: 100, maxWaiting: 1_000 },
+    { clock: systemClock, metrics: createMetrics() },
+  )
   const { signal } = new AbortController()
   const run = async (calls: number): Promise<void> => {
     for (let i = 0; i < calls; i += 500) {

@@ -3,9 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { SluiceError } from '../../src/core/errors.ts'
-import { silentLogger } from '../../src/telemetry/log.ts'
-import { createOperations } from '../../src/telemetry/operations.ts'
-import { ManualClock } from '../../src/testing/manual-clock.ts'
+import { cacheOperations } from './cache-operations.ts'
 
 const TIMEOUT_MS = 1_000
 const CONCURRENT = 2
@@ -30,22 +28,12 @@ test('every call settles by its deadline, bodies never run beyond the slots, and
       fc.array(step, { maxLength: 25 }),
       fc.constantFrom(0, 3),
       async (steps, breakerThreshold) => {
-        const clock = new ManualClock()
-        const operations = createOperations({
-          component: 'x',
-          kind: 'x',
-          limits: {
-            timeoutMs: TIMEOUT_MS,
-            maxConcurrent: CONCURRENT,
-            maxWaiting: 4,
-            breakerThreshold,
-            breakerResetMs: 300,
-            retries: 2,
-          },
-          clock,
-          random: () => 0.5,
-          log: silentLogger,
-          notReady: () => undefined,
+        const { clock, operations } = cacheOperations({
+          timeoutMs: TIMEOUT_MS,
+          maxConcurrent: CONCURRENT,
+          maxWaiting: 4,
+          breakerThreshold,
+          breakerResetMs: 300,
         })
         const bodies: PromiseWithResolvers<number>[] = []
         let underWay = 0

@@ -2,48 +2,17 @@ import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { test } from 'node:test'
 import { hasCode, SluiceError } from '../../src/core/errors.ts'
-import { silentLogger } from '../../src/telemetry/log.ts'
-import type { Call, OperationLimits, OperationSpec } from '../../src/telemetry/operate.ts'
-import { createOperations, type OperationsOptions } from '../../src/telemetry/operations.ts'
-import { ManualClock } from '../../src/testing/manual-clock.ts'
-
-const get: OperationSpec = { name: 'get', idempotent: true }
-const put: OperationSpec = { name: 'put', idempotent: false }
-const defaults: OperationLimits = {
-  timeoutMs: 5_000,
-  maxConcurrent: 2,
-  maxWaiting: 2,
-  breakerThreshold: 3,
-  breakerResetMs: 1_000,
-  retries: 2,
-}
-
-function setup(limits: Partial<OperationLimits> = {}, options: Partial<OperationsOptions> = {}) {
-  const clock = new ManualClock()
-  const operations = createOperations({
-    component: 'cache',
-    kind: 'redis',
-    limits: { ...defaults, ...limits },
-    clock,
-    random: () => 0.5,
-    log: silentLogger,
-    notReady: () => undefined,
-    ...options,
-  })
-  return { clock, operations }
-}
-
-const never = (): Promise<never> => new Promise(() => {})
-const unavailable = (): SluiceError => new SluiceError('SLUICE_UNAVAILABLE', 'gone', { retryable: true })
+import type { Call } from '../../src/telemetry/operate.ts'
+import { cacheOperations, get, never, put, unavailable } from './cache-operations.ts'
 
 test('an operation gives what its body gives, sync or async', async () => {
-  const { operations } = setup()
+  const { operations } = cacheOperations()
   assert.equal(await operations.run(get, () => 1), 1)
   assert.equal(await operations.run(get, () => Promise.resolve(2)), 2)
 })
 
 test('a frozen call ends at its deadline with a timeout that names it', async () => {
-  const { clock, operations } = setup()
+  const { clock, operations } = cacheOperations()
   const result = operations.run(get, never)
   const check = assert.rejects(result, (error: unknown) => {
     assert(hasCode(error, 'SLUICE_TIMEOUT'))
@@ -59,7 +28,7 @@ test('a frozen call ends at its deadline with a timeout that names it', async ()
 })
 
 test('a call that waits for a slot has the same deadline, and never runs after it', async () => {
-  const { clock, operations } = setup({ maxConcurrent: 1 })
+  const { clock, operations } = cacheOperations({ maxConcurrent: 1 })
   let ran = false
   const first = operations.run(get, never)
   const second = operations.run(get, () => (ran = true), { timeout: 100 })
@@ -72,7 +41,7 @@ test('a call that waits for a slot has the same deadline, and never runs after i
 })
 
 test('a full queue refuses with SLUICE_POOL_FULL', async () => {
-  const { clock, operations } = setup({ maxConcurrent: 1, maxWaiting: 1 })
+  const { clock, operations } = cacheOperations({ maxConcurrent: 1, maxWaiting: 1 })
   const held = [operations.run(get, never), operations.run(get, never)]
   const checks = held.map((result) => assert.rejects(result, /timed out/))
   await assert.rejects(operations.run(get, never), { code: 'SLUICE_POOL_FULL', retryable: true })
@@ -82,7 +51,7 @@ test('a full queue refuses with SLUICE_POOL_FULL', async () => {
 
 test('a component that is not ready refuses at once with its own reason', async () => {
   const reason = new SluiceError('SLUICE_NOT_READY', 'cache is connecting', { component: 'cache' })
-  const { operations } = setup({}, { notReady: () => reason })
+  const { operations } = cacheOperations({}, { notReady: () => reason })
   let ran = false
   await assert.rejects(
     operations.run(get, () => (ran = true)),
@@ -92,7 +61,7 @@ test('a component that is not ready refuses at once with its own reason', async 
 })
 
 test('failures of the dependency open the breaker, which then refuses without running the body', async () => {
-  const { clock, operations } = setup({ retries: 0 })
+  const { clock, operations } = cacheOperations({ retries: 0 })
   for (let i = 0; i < 3; i += 1) {
     await assert.rejects(
       operations.run(get, () => Promise.reject(unavailable())),
@@ -111,7 +80,7 @@ test('failures of the dependency open the breaker, which then refuses without ru
 })
 
 test('an idempotent operation is sent again after a retryable error, any other is not', async () => {
-  const { clock, operations } = setup()
+  const { clock, operations } = cacheOperations()
   let tries = 0
   const body = (call: Call): Promise<number> => {
     tries += 1
@@ -128,7 +97,7 @@ test('an idempotent operation is sent again after a retryable error, any other i
 
 test('an abort by the caller rejects with the reason untouched: in the queue, in the call, in the back-off', async () => {
   for (const place of ['queue', 'call', 'back-off'] as const) {
-    const { clock, operations } = setup({ maxConcurrent: 1 })
+    const { clock, operations } = cacheOperations({ maxConcurrent: 1 })
     const blocker = place === 'queue' ? operations.run(get, never) : undefined
     void blocker?.catch(() => {})
     const controller = new AbortController()
@@ -142,7 +111,7 @@ test('an abort by the caller rejects with the reason untouched: in the queue, in
 })
 
 test('the signal of a call aborts at the deadline, also when it is read only afterwards', async () => {
-  const { clock, operations } = setup()
+  const { clock, operations } = cacheOperations()
   let call: Call | undefined
   const result = operations.run(get, (given) => {
     call = given
@@ -156,7 +125,7 @@ test('the signal of a call aborts at the deadline, also when it is read only aft
 })
 
 test('cancel ends the call with the reason given, or with SLUICE_CANCELLED', async () => {
-  const { operations } = setup()
+  const { operations } = cacheOperations()
   const first = operations.run(get, never)
   assert.equal(first.cancel(), true)
   await assert.rejects(first, { code: 'SLUICE_CANCELLED' })
@@ -167,7 +136,7 @@ test('cancel ends the call with the reason given, or with SLUICE_CANCELLED', asy
 })
 
 test('an abandoned body keeps its slot until it settles, and for five seconds at most', async () => {
-  const { clock, operations } = setup({ maxConcurrent: 1, breakerThreshold: 0 })
+  const { clock, operations } = cacheOperations({ maxConcurrent: 1, breakerThreshold: 0 })
   const body = Promise.withResolvers<void>()
   const first = operations.run(get, () => body.promise, { timeout: 100 })
   const check = assert.rejects(first, { code: 'SLUICE_TIMEOUT' })
@@ -188,7 +157,7 @@ test('an abandoned body keeps its slot until it settles, and for five seconds at
 })
 
 test('a queued call runs in the async context of its own caller', async () => {
-  const { operations } = setup({ maxConcurrent: 1 })
+  const { operations } = cacheOperations({ maxConcurrent: 1 })
   const storage = new AsyncLocalStorage<string>()
   const gate = Promise.withResolvers<void>()
   const first = storage.run('first', () => operations.run(get, () => gate.promise))
@@ -199,7 +168,7 @@ test('a queued call runs in the async context of its own caller', async () => {
 })
 
 test('an error from foreign code inside an operation passes through as it is', async () => {
-  const { operations } = setup()
+  const { operations } = cacheOperations()
   const mine = new RangeError('mine')
   await assert.rejects(
     operations.run(get, () => Promise.reject(mine)),
@@ -214,7 +183,7 @@ test('an error from foreign code inside an operation passes through as it is', a
 })
 
 test('the breaker of operations can be read and held by hand', async () => {
-  const { operations } = setup()
+  const { operations } = cacheOperations()
   operations.breaker?.hold('open')
   await assert.rejects(
     operations.run(get, () => 1),
@@ -222,11 +191,11 @@ test('the breaker of operations can be read and held by hand', async () => {
   )
   operations.breaker?.release()
   assert.equal(await operations.run(get, () => 1), 1)
-  assert.equal(setup({ breakerThreshold: 0 }).operations.breaker, undefined)
+  assert.equal(cacheOperations({ breakerThreshold: 0 }).operations.breaker, undefined)
 })
 
 test('running and waiting say how full it is', async () => {
-  const { operations } = setup({ maxConcurrent: 1 })
+  const { operations } = cacheOperations({ maxConcurrent: 1 })
   const gate = Promise.withResolvers<void>()
   const calls = [operations.run(get, () => gate.promise), operations.run(get, () => gate.promise)]
   assert.deepEqual([operations.running, operations.waiting], [1, 1])
@@ -236,7 +205,7 @@ test('running and waiting say how full it is', async () => {
 })
 
 test('options that are none reject, before the body runs', async () => {
-  const { operations } = setup()
+  const { operations } = cacheOperations()
   let ran = false
   for (const options of [{ priority: 10 }, { priority: 1.5 }, { timeout: 'soon' }, { timeout: -1 }]) {
     await assert.rejects(
@@ -248,7 +217,7 @@ test('options that are none reject, before the body runs', async () => {
 })
 
 test('ten thousand queued calls that are done at once do not grow the stack', async () => {
-  const { operations } = setup({ maxConcurrent: 1, maxWaiting: 10_000 })
+  const { operations } = cacheOperations({ maxConcurrent: 1, maxWaiting: 10_000 })
   const gate = Promise.withResolvers<void>()
   const first = operations.run(get, () => gate.promise)
   const rest = Array.from({ length: 10_000 }, (_, i) => operations.run(get, () => i))
@@ -258,7 +227,7 @@ test('ten thousand queued calls that are done at once do not grow the stack', as
 })
 
 test('a call that may not be repeated after all rejects with its last failure, not with the refusal', async () => {
-  const { clock, operations } = setup({ breakerThreshold: 1 })
+  const { clock, operations } = cacheOperations({ breakerThreshold: 1 })
   const gone = unavailable()
   const call = operations.run(get, () => Promise.reject(gone))
   const check = assert.rejects(call, { code: 'SLUICE_UNAVAILABLE', cause: gone })
@@ -267,7 +236,7 @@ test('a call that may not be repeated after all rejects with its last failure, n
 })
 
 test('a deadline that passes in a second attempt names the failure of the first as its cause', async () => {
-  const { clock, operations } = setup()
+  const { clock, operations } = cacheOperations()
   const gone = unavailable()
   const call = operations.run(get, ({ attempt }) => (attempt === 1 ? Promise.reject(gone) : never()))
   const check = assert.rejects(call, { code: 'SLUICE_TIMEOUT', cause: gone })
@@ -276,7 +245,7 @@ test('a deadline that passes in a second attempt names the failure of the first 
 })
 
 test('a body is told the time it has left, and none once it was given up', async () => {
-  const { clock, operations } = setup({ timeoutMs: 1_000 })
+  const { clock, operations } = cacheOperations({ timeoutMs: 1_000 })
   let call: Call | undefined
   const result = operations.run(get, (given) => {
     call = given
@@ -292,7 +261,7 @@ test('a body is told the time it has left, and none once it was given up', async
 })
 
 test('thenables that call back twice, late or not at all, and those whose then throws, settle a call once', async () => {
-  const { operations } = setup()
+  const { operations } = cacheOperations()
   const thenable = (then: (resolve: (value: number) => void, reject: (error: unknown) => void) => void) =>
     // oxlint-disable-next-line unicorn/no-thenable -- that somebody returns one is the case tested
     ({ then }) as unknown as Promise<number>
@@ -325,7 +294,7 @@ test('thenables that call back twice, late or not at all, and those whose then t
 })
 
 test('a body that aborts its own caller while it runs gives its slot back', async () => {
-  const { operations } = setup({ maxConcurrent: 1 })
+  const { operations } = cacheOperations({ maxConcurrent: 1 })
   const controller = new AbortController()
   const reason = new Error('self')
   const result = operations.run(
@@ -341,7 +310,7 @@ test('a body that aborts its own caller while it runs gives its slot back', asyn
 })
 
 test('a call aborted in its back-off is not sent again', async () => {
-  const { clock, operations } = setup()
+  const { clock, operations } = cacheOperations()
   const controller = new AbortController()
   let tries = 0
   const body = (): Promise<never> => {
@@ -358,14 +327,14 @@ test('a call aborted in its back-off is not sent again', async () => {
 })
 
 test('a retry that could not be over by the deadline is not begun', async () => {
-  const { clock, operations } = setup({ timeoutMs: 20 })
+  const { clock, operations } = cacheOperations({ timeoutMs: 20 })
   const result = operations.run(get, () => Promise.reject(unavailable()))
   await assert.rejects(result, { code: 'SLUICE_UNAVAILABLE' })
   assert.equal(clock.monotonic(), 0)
 })
 
 test('a probe that its caller aborts leaves the permit to the next call', async () => {
-  const { clock, operations } = setup({ breakerThreshold: 1, retries: 0 })
+  const { clock, operations } = cacheOperations({ breakerThreshold: 1, retries: 0 })
   await assert.rejects(operations.run(get, () => Promise.reject(unavailable())))
   await clock.advance(1_000)
   operations.run(get, never).cancel()
@@ -373,7 +342,12 @@ test('a probe that its caller aborts leaves the permit to the next call', async 
 })
 
 test('calls that wait when the breaker opens are refused, and give their slots back', async () => {
-  const { clock, operations } = setup({ maxConcurrent: 1, maxWaiting: 10, breakerThreshold: 1, retries: 0 })
+  const { clock, operations } = cacheOperations({
+    maxConcurrent: 1,
+    maxWaiting: 10,
+    breakerThreshold: 1,
+    retries: 0,
+  })
   const body = Promise.withResolvers<never>()
   const failing = assert.rejects(
     operations.run(get, () => body.promise),
@@ -390,7 +364,7 @@ test('calls that wait when the breaker opens are refused, and give their slots b
 })
 
 test('a timeout that is no duration at all rejects and is named, and throws nothing', async () => {
-  const { operations } = setup()
+  const { operations } = cacheOperations()
   for (const timeout of [5n, {}, NaN, null] as unknown as number[]) {
     const result = operations.run({ name: 'get', idempotent: true }, () => 1, { timeout })
     await assert.rejects(result, {
