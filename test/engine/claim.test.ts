@@ -1,0 +1,190 @@
+/** Claiming: nothing twice, in order, and without walking what is not to be claimed. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { ManualClock } from '../../src/testing/manual-clock.ts'
+import type { Postgres } from '../../src/components/postgres/index.ts'
+import { CLAIM, claimTasks } from '../../src/engine/tasks/claim.ts'
+import { ClaimPosition, FROM_THE_BEGINNING } from '../../src/engine/tasks/claim-position.ts'
+import { ACK, ackTasks, failTasks, releaseTasks } from '../../src/engine/tasks/finish.ts'
+import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
+import type { HeldTask } from '../../src/engine/tasks/task.ts'
+import { ownDatabase } from '../support/own-database.ts'
+import { serverAt } from '../support/servers.ts'
+import { soakCycles } from '../support/soak.ts'
+import { newTask, openTables, worker } from './tasks-support.ts'
+
+const server = await serverAt('postgres')
+const options = { skip: server.skip, timeout: 120_000 }
+
+test('sixteen that claim at once never get a task twice, and get all of them', options, async () => {
+  await using own = await ownDatabase(server.url)
+  await using tables = await openTables(own.dsn, { maxOpenConns: 16 })
+  const { db } = tables
+  const count = soakCycles(2_000, 20_000)
+  await enqueueTasks(
+    db,
+    Array.from({ length: count }, (_, n) => newTask({ prio: n % 3 })),
+  )
+  const workers = await Promise.all(Array.from({ length: 16 }, () => worker(db)))
+  const claimed = await Promise.all(
+    workers.map(async (id) => {
+      const tasks: HeldTask[] = []
+      for (;;) {
+        const some = await claimTasks(db, 1, id, 37)
+        if (some.length === 0) return tasks
+        tasks.push(...some)
+      }
+    }),
+  )
+  const ids = claimed.flat().map(({ id }) => id)
+  assert.equal(new Set(ids).size, ids.length, 'none twice')
+  // One that skipped rows which another had locked may have ended early, never all of them.
+  assert.equal(ids.length, count)
+})
+
+test(
+  'tasks come by priority, then by due time; delayed ones, those of others and paused queues not at all',
+  options,
+  async () => {
+    await using own = await ownDatabase(server.url)
+    await using tables = await openTables(own.dsn)
+    const { db } = tables
+    const id = await worker(db)
+    await enqueueTasks(db, [
+      newTask({ prio: 9, body: 'e' }),
+      newTask({ prio: 5, body: 'd' }),
+      newTask({ prio: 5, body: 'c', run_at: '2020-01-01T00:00:00Z' }),
+      newTask({ prio: 0, body: 'later', delay: 3_600_000 }),
+      newTask({ prio: 0, body: 'a' }),
+      newTask({ prio: 1, body: 'b' }),
+      newTask({ prio: 0, body: 'other', queue: 2 }),
+      newTask({ prio: 0, body: 'keyed', key: 'k' }),
+    ])
+    await db.execute('update sluice.queue set paused_at = now() where id = 1')
+    assert.deepEqual(await claimTasks(db, 1, id, 10), [])
+    await db.execute('update sluice.queue set paused_at = null where id = 1')
+    const first = await claimTasks(db, 1, id, 3)
+    const rest = await claimTasks(db, 1, id, 10)
+    assert.deepEqual(
+      [...first, ...rest].map(({ body }) => body),
+      ['a', 'b', 'c', 'd', 'e'],
+    )
+    assert.ok([...first, ...rest].every(({ attempt }) => attempt === 1))
+  },
+)
+
+test('a worker whose row is dead claims nothing, and none of its answers counts', options, async () => {
+  await using own = await ownDatabase(server.url)
+  await using tables = await openTables(own.dsn)
+  const { db } = tables
+  const [zombie, other] = [await worker(db), await worker(db)]
+  await enqueueTasks(db, [newTask({}), newTask({}), newTask({}), newTask({})])
+  const held = await claimTasks(db, 1, zombie, 3)
+  await db.execute('update sluice.worker set dead_at = now() where id = $1', [zombie])
+  assert.deepEqual(await claimTasks(db, 1, zombie, 1), [])
+  // As the reaper frees them.
+  await db.execute('update sluice.task set owner = null where owner = $1', [zombie])
+  const taken = await claimTasks(db, 1, other, 4)
+  assert.equal(taken.length, 4)
+  const [a, b, c] = held as [HeldTask, HeldTask, HeldTask]
+  assert.equal((await ackTasks(db, [a], zombie)).size, 0)
+  assert.deepEqual(await failTasks(db, [{ ...b, delay: -1, error: 'late' }], zombie), [])
+  assert.equal((await releaseTasks(db, [c], zombie)).size, 0)
+  // The same worker, an attempt of before.
+  const again = taken.find(({ id }) => id === a.id)!
+  assert.equal((await ackTasks(db, [{ id: again.id, attempt: again.attempt - 1 }], other)).size, 0)
+  assert.equal((await ackTasks(db, taken, other)).size, 4)
+  assert.equal(await db.queryOne('select 1 from sluice.dead'), undefined)
+})
+
+test('the plans of claim and ack look into indexes, whatever the statistics say', options, async () => {
+  await using own = await ownDatabase(server.url)
+  await using tables = await openTables(own.dsn)
+  const { db } = tables
+  const id = await worker(db)
+  const rows = soakCycles(200_000, 1_200_000)
+  await db.execute('analyze sluice.task')
+  await fill(db, rows)
+  for (const statistics of ['of an empty table', 'fresh']) {
+    if (statistics === 'fresh') await db.execute('analyze sluice.task', [], { timeout: '60s' })
+    for (const mode of ['force_generic_plan', 'force_custom_plan']) {
+      const claim = await explain(
+        db,
+        mode,
+        'int, bigint, int, float8[]',
+        CLAIM,
+        `1, ${id}, 100, '{${FROM_THE_BEGINNING.join()}}'`,
+      )
+      assert.doesNotMatch(
+        claim,
+        /Sort|Seq Scan on task|Bitmap Index Scan on task_ready/,
+        `${mode}, ${statistics} statistics`,
+      )
+      assert.match(claim, /Index Scan using task_ready/)
+      assert.match(claim, /Scan (using|on) task_pkey/)
+      const ack = await explain(db, mode, 'bigint[], smallint[], bigint', ACK, `'{1,2,3}', '{1,1,1}', ${id}`)
+      assert.doesNotMatch(ack, /Seq Scan on task|task_owned/, `${mode}, ${statistics} statistics`)
+      assert.match(ack, /Scan (using|on) task_pkey/)
+    }
+  }
+})
+
+test(
+  'while the server cannot clear away what was claimed, looks begin where tasks are; what comes late is found',
+  options,
+  async () => {
+    await using own = await ownDatabase(server.url)
+    await using tables = await openTables(own.dsn)
+    const { db } = tables
+    const id = await worker(db)
+    const clock = new ManualClock()
+    const position = new ClaimPosition(clock)
+    await enqueueTasks(db, [newTask({ body: 'first' })])
+    const slow = position.look()
+    assert.deepEqual(slow.from, FROM_THE_BEGINNING)
+    await clock.advance(100)
+    slow.found([])
+    const [first] = await claimTasks(db, 1, id, 10, position)
+    assert.equal(first?.body, 'first')
+    assert.ok((position.look().from[5] ?? 0) > 0, 'the look before was slow')
+    await enqueueTasks(db, [
+      newTask({ body: 'new' }),
+      newTask({ body: 'late', run_at: new Date(first.run_at - 60_000).toISOString() }),
+    ])
+    assert.deepEqual(
+      (await claimTasks(db, 1, id, 10, position)).map(({ body }) => body),
+      ['new'],
+    )
+    await clock.advance(5_000)
+    assert.deepEqual(
+      (await claimTasks(db, 1, id, 10, position)).map(({ body }) => body),
+      ['late'],
+    )
+    assert.deepEqual(position.look().from, FROM_THE_BEGINNING, 'that look was quick')
+  },
+)
+
+async function fill(db: Postgres, rows: number): Promise<void> {
+  await db.execute(
+    `insert into sluice.task (queue, prio, body, run_at)
+     select 1, n % 3, '{}', clock_timestamp() + case when n % 6 = 0 then interval '1 hour' else interval '0' end
+     from generate_series(1, $1::int) n`,
+    [rows],
+    { timeout: '100s' },
+  )
+}
+
+/** The plan of a prepared statement. */
+async function explain(
+  db: Postgres,
+  mode: string,
+  types: string,
+  sql: string,
+  values: string,
+): Promise<string> {
+  return db.session(async (session) => {
+    await session.script(`set plan_cache_mode = ${mode}; prepare probe(${types}) as ${sql}`)
+    const rows = await session.query<{ 'QUERY PLAN': string }>(`explain execute probe(${values})`)
+    return rows.map((row) => row['QUERY PLAN']).join('\n')
+  })
+}

@@ -1,0 +1,27 @@
+/** The engine's tables without an engine: what statements do, one by one. Queues 1 and 2 are there. */
+import { postgres, type Postgres, type PostgresOptions } from '../../src/components/postgres/index.ts'
+import { migrateEngine } from '../../src/engine/migrate.ts'
+import type { NewTask } from '../../src/engine/tasks/task.ts'
+import { connectComponent } from '../../src/testing/connect-component.ts'
+
+export interface Tables extends AsyncDisposable {
+  readonly db: Postgres
+}
+
+export async function openTables(dsn: string, options: PostgresOptions = {}): Promise<Tables> {
+  const component = await connectComponent(postgres({ dsn, ...options }), { name: 'db' })
+  const { api: db } = component
+  await migrateEngine(db)
+  await db.execute(`insert into sluice.queue (name) values ('one'), ('two') on conflict do nothing`)
+  return { db, [Symbol.asyncDispose]: () => component.close() }
+}
+
+/** The id of a worker that nobody takes for dead, because nobody looks. */
+export async function worker(db: Postgres): Promise<string> {
+  const row = await db.queryOne<{ id: string }>(`insert into sluice.worker (name) values ('w') returning id`)
+  return row!.id
+}
+
+export function newTask(task: Partial<NewTask>): NewTask {
+  return { queue: 1, prio: 5, shard: 0, delay: 0, max_attempt: 5, body: '{}', ...task }
+}
