@@ -6,7 +6,8 @@
  * key start when the one before is done, dead or cancelled. A failed one keeps its place until it is due again.
  *
  * Ends are those of every task, and are handed on to `ends`; what it adds is that the lane goes on after them, in a
- * transaction of the handler's after its commit.
+ * transaction of the handler's after its commit. A task that was no longer ours by then (cancelled, or its end was
+ * stored before, and the answer lost) stays in its lane: the attempt to claim it finds out what became of it.
  */
 import { toError } from '../core/errors.ts'
 import type { Queryable, Transaction } from '../engine/database.ts'
@@ -26,6 +27,7 @@ import {
 import type { HeldTask } from '../engine/tasks/task.ts'
 import type { Lease } from '../engine/worker/worker.ts'
 import { KeyedShard } from './keyed-shard.ts'
+import { poolSource } from './pool-source.ts'
 import type { DoneTask, GivenBack, SourceHost, TaskSource } from './source.ts'
 
 export interface KeyedOptions {
@@ -95,17 +97,23 @@ export class KeyedSource implements TaskSource {
   async done(db: Queryable, tasks: readonly DoneTask[], lease: Lease): Promise<ReadonlySet<string>> {
     const ours = await this.#options.ends.done(db, tasks, lease)
     this.#afterCommit(db, () => {
-      for (const { id } of tasks) this.#end(id, (shard) => shard.remove(id))
+      for (const { id, attempt } of tasks) {
+        this.#end(id, (shard) => (ours.has(id) ? shard.remove(id) : shard.putBack(id, attempt, 0)))
+      }
     })
     return ours
   }
 
   async fail(db: Queryable, tasks: readonly Failed[], lease: Lease): Promise<readonly FailedAnswer[]> {
     const answers = await this.#options.ends.fail(db, tasks, lease)
-    const retried = new Set(answers.filter(({ dead }) => !dead).map(({ id }) => id))
+    const isDead = new Map(answers.map(({ id, dead }) => [id, dead]))
     this.#afterCommit(db, () => {
       for (const { id, attempt, delay } of tasks) {
-        this.#end(id, (shard) => (retried.has(id) ? shard.putBack(id, attempt, delay) : shard.remove(id)))
+        const dead = isDead.get(id)
+        this.#end(id, (shard) => {
+          if (dead === true) shard.remove(id)
+          else shard.putBack(id, attempt, dead === undefined ? 0 : delay)
+        })
       }
     })
     return answers
@@ -116,7 +124,7 @@ export class KeyedSource implements TaskSource {
     this.#afterCommit(db, () => {
       for (const { id, attempt, delay } of tasks) {
         // As one that was tried, so that it keeps its place.
-        this.#end(id, (shard) => (ours.has(id) ? shard.putBack(id, attempt, delay) : shard.remove(id)))
+        this.#end(id, (shard) => shard.putBack(id, attempt, ours.has(id) ? delay : 0))
       }
     })
     return ours
@@ -329,6 +337,10 @@ export class KeyedSource implements TaskSource {
     if ('afterCommit' in db) (db as Transaction).afterCommit(fn)
     else fn()
   }
+}
+
+export function keyedSource(host: SourceHost): TaskSource {
+  return new KeyedSource(host, { ends: poolSource(host) })
 }
 
 /** Topic of the hint that tasks were put back under ids of before. */
