@@ -6,13 +6,14 @@
  */
 import type { Component, ComponentContext, Inspection } from '../../app/component.ts'
 import { SluiceError } from '../../core/errors.ts'
-import type { OperationLimits, OperationSpec, Operations } from '../../telemetry/operate.ts'
+import type { OperationSpec, Operations } from '../../telemetry/operate.ts'
 import type { Database, Migration, Postgres } from './api.ts'
 import { DIRECT, type DirectHost, type DirectSettings } from './direct.ts'
 import { parseDsn, withDatabase, type Target } from './dsn.ts'
 import type { EmbeddedServer } from './embedded/index.ts'
 import type { Engine } from './engine.ts'
 import type { EntryHost } from './entry.ts'
+import { createHosts } from './hosts.ts'
 import { quoteName } from './identifier.ts'
 import { createLateDatabase, type LoadedDatabase } from './late.ts'
 import { namedTarget, type PostgresConfig } from './section.ts'
@@ -51,22 +52,10 @@ class PostgresComponent implements Component<Postgres> {
   constructor(context: ComponentContext<PostgresConfig>, migrations: readonly Migration[]) {
     this.#context = context
     this.#migrations = migrations
-    const { config, clock, random, log, name } = context
-    const statements = statementLimits(config.queryTimeout)
-    this.#mainHost = {
-      component: name,
-      log,
-      clock,
-      random,
-      single: context.operations(statements),
-      transactions: context.operations(ownLimits(config.transactionTimeout)),
-      inside: context.operations(insideLimits(config.queryTimeout)),
-      controlMs: config.queryTimeout,
-    }
-    this.#namedHost = {
-      ...this.#mainHost,
-      single: context.operations({ ...statements, breakerThreshold: 0 }),
-    }
+    const { config } = context
+    const hosts = createHosts(context)
+    this.#mainHost = hosts.main
+    this.#namedHost = hosts.named
     this.#unobserve = this.#observe()
     for (const [each, settings] of Object.entries(config.multiConfig ?? {})) {
       if (settings.enabled) this.#add(each, () => namedTarget(settings, () => this.#mainTarget()))
@@ -255,34 +244,5 @@ class PostgresComponent implements Component<Postgres> {
   #wrong(message: string): SluiceError {
     const { name } = this.#context
     return new SluiceError('SLUICE_INVALID_ARGUMENT', `${name}: ${message}`, { component: name })
-  }
-}
-
-/** Single statements share connections, so many may be under way; they wait for each other in the pool. */
-function statementLimits(timeoutMs: number): OperationLimits {
-  return {
-    timeoutMs,
-    maxConcurrent: 1_000,
-    maxWaiting: 10_000,
-    breakerThreshold: 10,
-    breakerResetMs: 2_000,
-    retries: 2,
-  }
-}
-
-/** Transactions and sessions: no breaker, because what fails in them is mostly the user's own function. */
-function ownLimits(timeoutMs: number): OperationLimits {
-  return { ...insideLimits(timeoutMs), maxConcurrent: 1_000, maxWaiting: 10_000 }
-}
-
-/** Statements inside of them: their connection is the limit. */
-function insideLimits(timeoutMs: number): OperationLimits {
-  return {
-    timeoutMs,
-    maxConcurrent: 1_000_000,
-    maxWaiting: 0,
-    breakerThreshold: 0,
-    breakerResetMs: 0,
-    retries: 0,
   }
 }
