@@ -67,7 +67,7 @@ export interface ActiveSpan {
   /** Runs `fn` with this span as the active one. */
   run<T>(fn: () => T): T
   set(attribute: string, value: string | number | boolean): void
-  /** Ends it; with an error also says so in the span, redacted. Once. */
+  /** Ends it; with an error also says so in the span: its type, and the text of one of ours, redacted. Once. */
   end(error?: unknown): void
 }
 
@@ -132,12 +132,12 @@ class OtelSpan implements ActiveSpan {
 
   end(error?: unknown): void {
     if (error !== undefined) {
-      const { name, message: text } = toError(error)
-      const message = redactText(text)
-      const type = isSluiceError(error) ? error.code : name
-      this.#span.recordException({ name: type, message })
+      const type = isSluiceError(error) ? error.code : toError(error).name
+      // Only texts of ours, which name no value: what others throw may quote a secret, which the log knows and takes out.
+      const text = isSluiceError(error) ? { message: redactText(error.message) } : {}
+      this.#span.recordException({ name: type, ...text })
       this.#span.setAttribute('error.type', type)
-      this.#span.setStatus({ code: otelApi().SpanStatusCode.ERROR, message })
+      this.#span.setStatus({ code: otelApi().SpanStatusCode.ERROR, ...text })
     }
     this.#span.end()
   }

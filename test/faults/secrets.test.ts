@@ -4,11 +4,17 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { context, SpanStatusCode, trace } from '@opentelemetry/api'
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import pg from 'pg'
+import { z } from 'zod'
+import { silentLogger } from '../../src/telemetry/log.ts'
 import { freePort } from '../components/redis/own-server.ts'
 import { ROOT } from '../support/module-graph.ts'
 import { ask, becomes } from './support/http.ts'
 import { ownServers } from './support/servers.ts'
+import { serviceUnderFaults } from './programs/service.ts'
 import { PROGRAM, startProgram } from './support/program.ts'
 import { skip } from './support/service.ts'
 
@@ -95,6 +101,59 @@ test('a service that works says no secret, not in a line, page or error', { skip
   program.kill('SIGTERM')
   await program.exit
   assertSilent('the log', program.output)
+})
+
+test('spans hold no secret, nor do those of failures', { skip }, async () => {
+  const exporter = new InMemorySpanExporter()
+  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable())
+  trace.setGlobalTracerProvider(
+    new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }),
+  )
+  try {
+    const app = serviceUnderFaults({
+      env: environment(),
+      logger: silentLogger,
+      settings: { mail: z.object({ password: z.string() }) },
+    })
+    app.service('careless', ({ http, db, background, config }) => {
+      const { password } = config['mail'] as { readonly password: string }
+      http.get('/careless', async () => {
+        background.run('mail', () => Promise.reject(new Error(`refused ${password}`)))
+        await db.transaction(() => Promise.reject(new Error('no mail', { cause: new Error(password) })))
+      })
+      http.get('/query', () => db.query('select nothing from nowhere where secret = $1', [password]))
+    })
+    await app.start()
+    try {
+      const { url } = app.address
+      await becomes(`${url}/db`, 200, READY_MS)
+      await becomes(`${url}/cache`, 200, READY_MS)
+      for (const path of ['/careless', '/query']) assert.equal((await ask(url + path)).status, 500, path)
+      await servers.postgres.freeze()
+      try {
+        assertSilent('/db', (await ask(`${url}/db`)).body)
+      } finally {
+        await servers.postgres.thaw()
+      }
+    } finally {
+      await app.stop()
+    }
+    const spans = exporter.getFinishedSpans()
+    const told = spans.map(({ name, attributes, events, status, resource }) => {
+      return { name, attributes, events, status, resource: resource.attributes }
+    })
+    const names = new Set(spans.map(({ name }) => name))
+    for (const name of ['db query', 'db transaction', 'cache get'])
+      assert.ok(names.has(name), [...names].join())
+    assert.ok(
+      spans.some(({ status }) => status.code === SpanStatusCode.ERROR),
+      'a failure was traced',
+    )
+    assertSilent('the spans', JSON.stringify(told))
+  } finally {
+    trace.disable()
+    context.disable()
+  }
 })
 
 test('a service that is refused, or finds nobody, says no secret', { skip }, async () => {
