@@ -1,6 +1,7 @@
 /** The process around the service: signals, launchers, broken code and broken pipes, with real databases behind it. */
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { spawnSync } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -144,6 +145,28 @@ test('the signal reaches node through npm and a shell that were told how', { ski
     await rm(directory, { recursive: true, force: true })
   }
 })
+
+const noNamespace =
+  spawnSync('unshare', ['-fp', '--mount-proc', 'true']).status === 0
+    ? skip
+    : 'no process namespace can be made here'
+
+test(
+  'as the first process of a container it takes the signal and ends by itself',
+  { skip: noNamespace },
+  async () => {
+    await using program = await ready({ command: ['unshare', '-fp', '--mount-proc', ...nodeCommand()] })
+    assert.match(program.output, /"pid":1,/)
+    // Whoever runs the container signals its first process; `unshare` hands nothing on.
+    const { pid } = program.child
+    const [first] = (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).trim().split(' ')
+    process.kill(Number(first), 'SIGTERM')
+    assert.equal(await program.exit, 0)
+    assert.match(program.output, /SIGTERM: stopping/)
+    assert.match(program.output, /faults stopped after/)
+    assert.equal(await connectionsLeft(), 0)
+  },
+)
 
 function quoted(word: string): string {
   return `'${word.replaceAll("'", String.raw`'\''`)}'`

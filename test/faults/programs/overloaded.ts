@@ -23,7 +23,8 @@ app.service('work', ({ http }) => {
     await new Promise((resolve) => setTimeout(resolve, 25))
     const bytes = Buffer.alloc(MB, 1)
     // Strings of this length are on the heap of V8; longer ones would be outside of it.
-    if (where === 'heap') for (const half of [0, MB / 2]) kept.push(bytes.toString('latin1', half, half + MB / 2))
+    if (where === 'heap')
+      for (const half of [0, MB / 2]) kept.push(bytes.toString('latin1', half, half + MB / 2))
     else kept.push(bytes)
     return { kept: kept.length }
   })
