@@ -8,14 +8,17 @@ import type { Queryable } from '../database.ts'
 import type { NewTask } from './task.ts'
 
 /**
- * in: $1 json array of tasks, each with `n`, its position
- * out: n, id of those that were put in
+ * in: $1 json array of tasks
+ * out: id, queue, uniq of those that were put in, in the order of the array
  * effect: rows of sluice.task
  *
  * The transaction has its id before the sequence hands out any: whoever reads ids ahead knows by it when none below can
  * appear any more (tasks/keyed.ts).
+ *
+ * One json parameter: with twelve arrays through `unnest`, batches of 3,000 took 1.25 to 1.6 times as long. The conflict
+ * clause costs a tenth, so that it is there for unique ones alone.
  */
-export const ENQUEUE = `
+const enqueue = (conflict: string, returning: string): string => `
 with x as materialized (select pg_current_xact_id() as xid)
 insert into sluice.task (xid, queue, name, prio, shard, run_at, max_attempt, key, uniq, grp, body, head)
 select case when a.key is not null then x.xid end, a.queue, a.name, a.prio, a.shard,
@@ -23,8 +26,13 @@ select case when a.key is not null then x.xid end, a.queue, a.name, a.prio, a.sh
   a.max_attempt, a.key, a.uniq, a.grp, a.body, a.head
 from x, json_to_recordset($1::json) as a(queue int, name text, prio smallint, shard smallint, delay float8,
   run_at timestamptz, max_attempt smallint, key text, uniq text, grp text, body text, head text)
-on conflict (queue, uniq) where uniq is not null do nothing
-returning id, queue, uniq`
+${conflict} returning ${returning}`
+
+export const ENQUEUE = enqueue('', 'id')
+export const ENQUEUE_UNIQUE = enqueue(
+  'on conflict (queue, uniq) where uniq is not null do nothing',
+  'id, queue, uniq',
+)
 
 export interface Enqueued {
   readonly id: string
@@ -35,15 +43,17 @@ export async function enqueueTasks(
   db: Queryable,
   tasks: readonly NewTask[],
 ): Promise<readonly (Enqueued | undefined)[]> {
-  const hasUnique = tasks.some((task) => task.uniq !== undefined)
-  const order = hasUnique ? sortedByUnique(tasks) : tasks
+  const options = { label: 'sluice.enqueue', idempotent: false } as const
+  if (tasks.every((task) => task.uniq === undefined)) {
+    return db.query<Enqueued>(ENQUEUE, [JSON.stringify(tasks)], options)
+  }
+  const order = sortedByUnique(tasks)
   const rows = await db.query<{ id: string; queue: number; uniq: string | null }>(
-    ENQUEUE,
+    ENQUEUE_UNIQUE,
     [JSON.stringify(order)],
-    { label: 'sluice.enqueue', idempotent: false },
+    options,
   )
   // Rows come back in the order in which they were put in, which is the order of the array; conflicts are left out.
-  if (!hasUnique) return rows.map(({ id }) => ({ id }))
   const answers = new Map<NewTask, Enqueued>()
   let at = 0
   for (const task of order) {
