@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chown, readFile } from 'node:fs/promises'
+import { chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { hasCode } from '../../../src/core/errors.ts'
@@ -146,6 +147,96 @@ test(
     assert.equal(Buffer.concat(readable).includes(code), false)
   },
 )
+
+/** An authority of the test's own, `ca.crt`, and a certificate of it for `user`, `client.crt`, with its key. */
+function certifyUser(directory: string, user: string): void {
+  const file = (name: string): string => join(directory, name)
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+  const authority = ['-CA', file('ca.crt'), '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '2']
+  for (const args of [
+    [
+      'req',
+      '-x509',
+      ...key,
+      '-days',
+      '2',
+      '-subj',
+      '/CN=ca',
+      '-keyout',
+      file('ca.key'),
+      '-out',
+      file('ca.crt'),
+    ],
+    ['req', ...key, '-subj', `/CN=${user}`, '-keyout', file('client.key'), '-out', file('client.csr')],
+    ['x509', '-req', '-in', file('client.csr'), ...authority, '-out', file('client.crt')],
+  ])
+    execFileSync('openssl', args, { stdio: 'ignore' })
+}
+
+test(
+  'a server that asks for the certificate of the client is given it',
+  { skip, timeout: 60_000 },
+  async () => {
+    const own = await mkdtemp(join(tmpdir(), 'sluice-client-'))
+    try {
+      certifyUser(own, 'postgres')
+      await using server = await ownPostgres(
+        { ssl: 'on', ssl_cert_file: 'server.crt', ssl_key_file: 'server.key', ssl_ca_file: 'ca.crt' },
+        async (data, owner) => {
+          await certify(data, 'localhost', owner, 'server')
+          await writeFile(join(data, 'ca.crt'), await readFile(join(own, 'ca.crt')))
+          await writeFile(
+            join(data, 'pg_hba.conf'),
+            'hostssl all all 127.0.0.1/32 trust clientcert=verify-full\n',
+          )
+          if (owner !== undefined) await chown(join(data, 'ca.crt'), owner.uid, owner.gid)
+        },
+      )
+      const root = encodeURIComponent(join(server.data, 'server.crt'))
+      const trusting = `postgres://postgres@localhost:${server.port}/postgres?sslmode=verify-full&sslrootcert=${root}`
+      const files = `sslcert=${encodeURIComponent(join(own, 'client.crt'))}&sslkey=${encodeURIComponent(join(own, 'client.key'))}`
+      await using made = await connectComponent(postgres({ dsn: `${trusting}&${files}` }), { name: 'db' })
+      const rows = await made.api.query('select client_dn from pg_stat_ssl where pid = pg_backend_pid()')
+      assert.deepEqual(rows, [{ client_dn: '/CN=postgres' }])
+      await using without = await openComponent(postgres({ dsn: trusting }), { name: 'db' })
+      await assert.rejects(without.connect(), (error) => {
+        return (
+          (hasCode(error, 'SLUICE_AUTH') || hasCode(error, 'SLUICE_UNAVAILABLE')) &&
+          /certificate/.test(String(error))
+        )
+      })
+    } finally {
+      await rm(own, { recursive: true, force: true })
+    }
+  },
+)
+
+test('PGSSLMODE counts where the address says nothing', { skip, timeout: 60_000 }, async () => {
+  await using server = await ownPostgres(
+    { ssl: 'on', ssl_cert_file: 'server.crt', ssl_key_file: 'server.key' },
+    async (data, owner) => certify(data, 'localhost', owner, 'server'),
+  )
+  const before = process.env['PGSSLMODE']
+  const isEncrypted = async (mode: string, query = ''): Promise<boolean> => {
+    process.env['PGSSLMODE'] = mode
+    await using made = await connectComponent(postgres({ dsn: server.dsn + query }), { name: 'db' })
+    const [row] = await made.api.query<{ ssl: boolean }>(
+      'select ssl from pg_stat_ssl where pid = pg_backend_pid()',
+    )
+    return row?.ssl === true
+  }
+  try {
+    assert.equal(await isEncrypted('no-verify'), true)
+    assert.equal(await isEncrypted('disable'), false)
+    assert.equal(await isEncrypted('no-verify', '?sslmode=disable'), false)
+    assert.equal(await isEncrypted('disable', '?sslmode=no-verify'), true)
+    for (const mode of ['require', 'verify-full', 'prefer'])
+      await assert.rejects(isEncrypted(mode), /self-signed certificate/, mode)
+  } finally {
+    if (before === undefined) delete process.env['PGSSLMODE']
+    else process.env['PGSSLMODE'] = before
+  }
+})
 
 test('named databases are warned of by their name, once an address', { skip, timeout: 60_000 }, async () => {
   await using server = await ownPostgres(
