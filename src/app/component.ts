@@ -74,6 +74,10 @@ export interface Component<Api extends ComponentBase> {
   check(signal: AbortSignal): Promise<void>
   /** Takes no new work of its own accord (schedules, subscriptions, jobs); called first at shutdown, with a deadline. */
   stopIntake?(signal: AbortSignal): Promise<void>
+  /** What it runs of its own accord comes to its end, beside requests that still run; called after `stopIntake`. */
+  drain?(signal: AbortSignal): Promise<void>
+  /** Limit of `drain`, in milliseconds. @default the app's `shutdown.workTimeout` */
+  readonly drainMs?: number
   close(signal: AbortSignal): Promise<void>
   inspect(): Inspection
 }

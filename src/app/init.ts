@@ -94,6 +94,21 @@ export class Init {
     )
   }
 
+  /** Ends what components run of their own accord. */
+  drains(): readonly (Closer & { readonly limitMs: number | undefined })[] {
+    return this.#live().flatMap(({ name, component, runner }) =>
+      component.drain === undefined || !runner.everConnected
+        ? []
+        : [
+            {
+              name,
+              limitMs: component.drainMs,
+              close: (signal: AbortSignal) => component.drain!(signal),
+            },
+          ],
+    )
+  }
+
   /** What is to be closed, in order: dependants before what they depend on. */
   closers(): readonly Closer[] {
     return this.#live()

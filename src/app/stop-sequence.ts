@@ -131,12 +131,17 @@ export class StopSequence {
     )
     await steps.wait('drain delay', this.drainDelayMs)
     await intake
+    const drains = Promise.all(
+      init.drains().map((it) => steps.work(`drain ${it.name}`, it.limitMs ?? workMs, it.close)),
+    )
     for (const { name, close } of services.stoppers()) {
       await steps.work(`stop service ${name}`, workMs, close)
     }
     await steps.work('drain http', httpMs, (signal) =>
       drainHttp(server, { clock: this.#options.clock, signal }),
     )
+    // Before the pools that jobs may use.
+    await drains
     await steps.work('drain background work', workMs, () => background.close({ timeout: workMs }))
     await steps.work('drain the worker pool', workMs, () => pool.close({ timeout: workMs }))
     for (const { name, close } of init.closers()) {

@@ -8,6 +8,7 @@ export class Queues {
   readonly #db: EngineDatabase
   readonly #ids = new Map<string, Promise<number>>()
   readonly #names = new Map<number, string>()
+  readonly #known = new Map<string, number>()
 
   constructor(db: EngineDatabase) {
     this.#db = db
@@ -25,6 +26,11 @@ export class Queues {
     return asked
   }
 
+  /** The id, where this process has asked for the queue before. */
+  known(name: string): number | undefined {
+    return this.#known.get(name)
+  }
+
   /** The name, where this process has asked for the queue before. */
   name(id: number): string | undefined {
     return this.#names.get(id)
@@ -32,7 +38,10 @@ export class Queues {
 
   async #make(name: string): Promise<number> {
     const found = (await this.#find(this.#db, name)) ?? (await this.#insert(name))
-    if (this.#names.size < MAX_KEPT) this.#names.set(found, name)
+    if (this.#names.size < MAX_KEPT) {
+      this.#names.set(found, name)
+      this.#known.set(name, found)
+    }
     return found
   }
 

@@ -78,7 +78,7 @@ export interface JobContext<Data> {
   /** With `transaction: true`: what is done through it commits together with the job's end. */
   readonly tx: Transaction
   /** 0 to 1, seen by `get`; written at most once a second. */
-  progress(fraction: number, note?: string): void
+  readonly progress: (fraction: number, note?: string) => void
   readonly log: Logger
 }
 
@@ -87,11 +87,11 @@ export interface BatchContext<Data> {
   readonly signal: AbortSignal
   readonly log: Logger
   /** Fails one item; the others are done. Throwing fails all of which nothing was said. */
-  fail(id: string, error: unknown): void
+  readonly fail: (id: string, error: unknown) => void
 }
 
 export interface HandleOptions {
-  /** Jobs run at once in this process. @default the job's, else JOBS_CONCURRENCY */
+  /** Jobs, or batches of them, run at once in this process. @default the job's, else JOBS_CONCURRENCY */
   readonly concurrency?: number | undefined
   /** Run the handler in a transaction, given as `tx`. @default false */
   readonly transaction?: boolean | undefined
@@ -150,6 +150,8 @@ export interface QueueStats {
   readonly pausedWhy: string | undefined
   /** Age of the oldest ready job in milliseconds; 0 without one. */
   readonly oldestReadyMs: number
+  /** Jobs that this process left to others since its start, having no handler of their name. */
+  readonly unknown: number
 }
 
 export interface DeadLetterFilter {

@@ -2,105 +2,107 @@
  * The jobs component. What answers before it is connected is loaded with this module; the rest is imported by `connect`,
  * behind the open port.
  */
-import type { Component, ComponentContext } from '../app/component.ts'
+import type { Component, ComponentContext, Inspection } from '../app/component.ts'
 import { SluiceError, toError } from '../core/errors.ts'
-import type { OperationLimits, OperationSpec } from '../telemetry/operate.ts'
+import { createJobsApi } from './jobs-api.ts'
 import type { Jobs } from './api.ts'
-import { currentHead, prepare } from './prepare.ts'
 import { Registry, type Registered } from './registry.ts'
 import type { JobsRuntime } from './runtime.ts'
 import type { JobsConfig } from './section.ts'
 
-const ENQUEUE: OperationSpec = Object.freeze({ name: 'enqueue', idempotent: false })
-const ENQUEUE_MANY: OperationSpec = Object.freeze({ name: 'enqueueMany', idempotent: false })
-
-/** The database has its own slots and breaker; these bound what waits for it. */
-const LIMITS: OperationLimits = {
-  timeoutMs: 30_000,
-  maxConcurrent: 10_000,
-  maxWaiting: 100_000,
-  breakerThreshold: 0,
-  breakerResetMs: 0,
-  retries: 0,
-}
+/** What `drain` needs beyond the time that jobs are given: for their signals, and for storing their ends. */
+const DRAIN_EXTRA_MS = 4_000
+/** A queue whose claims fail for so long makes the component unhealthy. */
+const STALE_MS = 30_000
 
 export function createJobs(context: ComponentContext<JobsConfig>): Component<Jobs> {
-  const { base, config, name, log } = context
-  const registry = new Registry()
-  const operations = context.operations(LIMITS)
-  let runtime: JobsRuntime | undefined
-  const open = (): JobsRuntime => {
-    if (runtime !== undefined) return runtime
-    throw new SluiceError('SLUICE_NOT_READY', `"${name}" is not connected`, { retryable: true })
-  }
-  const begin = (registered: Registered): void => {
-    runtime?.run(registered).catch((error: unknown) => {
-      log.error(
-        { err: toError(error) },
-        `${name}: the handler of "${registered.job.name}" could not be started`,
-      )
+  return new JobsComponent(context)
+}
+
+class JobsComponent implements Component<Jobs> {
+  readonly #context: ComponentContext<JobsConfig>
+  readonly #registry = new Registry()
+  readonly api: Jobs
+  readonly drainMs: number
+  #runtime: JobsRuntime | undefined
+
+  constructor(context: ComponentContext<JobsConfig>) {
+    this.#context = context
+    this.drainMs = context.config.shutdownTimeout + DRAIN_EXTRA_MS
+    this.api = createJobsApi(context, {
+      runtime: () => this.#open(),
+      handle: (job, handler, options) => {
+        const registered = this.#registry.add(job, handler, options)
+        this.#begin(registered)
+        return registered
+      },
     })
   }
-  const api: Pick<Jobs, keyof typeof base | 'enqueue' | 'enqueueMany' | 'handle'> = {
-    ...base,
-    enqueue(job, data, options = {}) {
-      return operations.run(
-        ENQUEUE,
-        async () => {
-          const draft = await prepare(job as never, data, options, config.maxBodySize, currentHead())
-          const { enqueuer } = open()
-          if (options.tx === undefined) return enqueuer.one(job.queue, draft)
-          const [stored] = await enqueuer.many(job.queue, [draft], options.tx)
-          return stored!
-        },
-        { signal: options.signal, label: job.name },
-      )
-    },
-    enqueueMany(job, items, options = {}) {
-      return operations.run(
-        ENQUEUE_MANY,
-        async () => {
-          const head = currentHead()
-          const drafts = []
-          for (const item of items) {
-            const draft = prepare(job as never, item.data, item, config.maxBodySize, head)
-            drafts.push(draft instanceof Promise ? await draft : draft)
-          }
-          return open().enqueuer.many(job.queue, drafts, options.tx)
-        },
-        { signal: options.signal, label: job.name },
-      )
-    },
-    handle(job: never, handler: never, options = {}) {
-      const registered = registry.add(job, handler, options)
-      begin(registered)
-      return registered
-    },
+
+  async connect(signal: AbortSignal): Promise<void> {
+    const { JobsRuntime } = await import('./runtime.ts')
+    signal.throwIfAborted()
+    if (this.#runtime === undefined) {
+      const opened = new JobsRuntime(this.#context)
+      await opened.open(signal)
+      this.#runtime = opened
+    }
+    for (const registered of this.#registry.values()) this.#begin(registered)
   }
-  return {
-    api: api as Jobs,
-    async connect(signal) {
-      const { JobsRuntime } = await import('./runtime.ts')
-      signal.throwIfAborted()
-      if (runtime === undefined) {
-        const opened = new JobsRuntime(context)
-        await opened.open(signal)
-        runtime = opened
-      }
-      for (const registered of registry.values()) begin(registered)
-    },
-    async check(signal) {
-      signal.throwIfAborted()
-      await open().engine.db.queryOne('select 1 from sluice.meta', [], { signal })
-    },
-    async stopIntake() {
-      await runtime?.stopIntake()
-    },
-    async close() {
-      const closing = runtime
-      runtime = undefined
-      await closing?.close()
-    },
-    inspect: () => ({}),
+
+  /** Asks the database for what jobs are made of, and the runners whether they get on. */
+  async check(signal: AbortSignal): Promise<void> {
+    const runtime = this.#open()
+    await runtime.engine.db.queryOne('select k from sluice.meta limit 1', [], {
+      signal,
+      idempotent: true,
+      label: 'sluice.check',
+    })
+    for (const [queue, facts] of Object.entries(runtime.facts())) {
+      if (facts.failures === 0 || (facts.claimedMsAgo ?? STALE_MS) < STALE_MS) continue
+      throw new SluiceError('SLUICE_UNAVAILABLE', `jobs of the queue "${queue}" cannot be claimed`, {
+        retryable: true,
+        details: { queue, failures: facts.failures },
+      })
+    }
   }
+
+  stopIntake(): Promise<void> {
+    this.#runtime?.stopIntake()
+    return Promise.resolve()
+  }
+
+  async drain(signal: AbortSignal): Promise<void> {
+    await this.#runtime?.drain(signal)
+  }
+
+  async close(signal: AbortSignal): Promise<void> {
+    const runtime = this.#runtime
+    this.#runtime = undefined
+    await runtime?.close(signal)
+  }
+
+  inspect(): Inspection {
+    return {
+      handlers: [...this.#registry.values()].map(({ job }) => job.name),
+      queues: this.#runtime === undefined ? {} : withoutUndefined(this.#runtime.facts()),
+      ...(this.#runtime?.lastStats === undefined ? {} : { stats: this.#runtime.lastStats }),
+    }
+  }
+
+  #open(): JobsRuntime {
+    if (this.#runtime !== undefined) return this.#runtime
+    throw new SluiceError('SLUICE_NOT_READY', `"${this.#context.name}" is not connected`, { retryable: true })
+  }
+
+  #begin(registered: Registered): void {
+    const { log, name } = this.#context
+    this.#runtime?.run(registered).catch((error: unknown) => {
+      log.error({ err: toError(error) }, `${name}: jobs called "${registered.job.name}" cannot be run`)
+    })
+  }
+}
+
+function withoutUndefined(value: object): object {
+  return JSON.parse(JSON.stringify(value)) as object
 }

@@ -1,10 +1,12 @@
 /**
  * Stores jobs. Single ones outside of a transaction are gathered: what many callers hand in while a statement is under
  * way goes with the next one.
+ *
+ * Hints to workers leave after the commit, never before, and never from inside a transaction.
  */
 import type { AsyncResult } from '../core/async-result.ts'
 import { SluiceError } from '../core/errors.ts'
-import type { Transaction } from '../engine/database.ts'
+import type { Queryable, Transaction } from '../engine/database.ts'
 import type { Engine } from '../engine/engine.ts'
 import { moment } from '../engine/moments.ts'
 import { enqueueTasks } from '../engine/tasks/enqueue.ts'
@@ -13,8 +15,11 @@ import { Batcher } from '../pool/batcher.ts'
 import type { EnqueuedJob } from './api.ts'
 import type { Draft } from './prepare.ts'
 
-const MAX_GATHERED = 2_000
-const MAX_BATCH_BYTES = 8 * 1_048_576
+/** Of one statement. */
+const MAX_ITEMS = 5_000
+const MAX_BYTES = 8 * 1_048_576
+/** Of one `enqueueMany`, which is one transaction. */
+const MAX_TOTAL_BYTES = 256 * 1_048_576
 /** Callers that may wait for their turn; more are refused. */
 const MAX_WAITING = 100_000
 
@@ -22,39 +27,48 @@ export class Enqueuer implements AsyncDisposable {
   readonly #engine: Engine
   readonly #batcher: Batcher<NewTask, EnqueuedJob>
 
-  constructor(engine: Engine) {
+  /** `component`: for errors. */
+  constructor(engine: Engine, component: string) {
     this.#engine = engine
     this.#batcher = new Batcher<NewTask, EnqueuedJob>({
-      name: 'jobs.enqueue',
+      name: `${component}: enqueue`,
       write: (tasks) => this.#store(tasks),
       sizeOf: (task) => task.body.length,
-      maxItems: MAX_GATHERED,
-      maxBytes: MAX_BATCH_BYTES,
+      maxItems: MAX_ITEMS,
+      maxBytes: MAX_BYTES,
       maxWaiting: MAX_WAITING,
+      maxWaitingBytes: MAX_TOTAL_BYTES,
       clock: engine.clock,
     })
   }
 
-  /** Stores one, with others of the same moment. */
-  async one(queue: string, draft: Draft): Promise<EnqueuedJob> {
-    return this.add(draft, await this.#engine.queues.id(queue))
+  /** Stores one: in the transaction, or with others of the same moment. */
+  one(queue: string, draft: Draft, tx: Transaction | undefined): Promise<EnqueuedJob> {
+    if (tx !== undefined) return this.many(queue, [draft], tx).then(([stored]) => stored!)
+    const id = this.#engine.queues.known(queue)
+    if (id !== undefined) return this.#add(draft, id)
+    return this.#engine.queues.id(queue).then((late) => this.#add(draft, late))
   }
 
-  add(draft: Draft, queue: number): AsyncResult<EnqueuedJob> {
-    return this.#batcher.add({ ...draft, queue })
-  }
-
-  /** Stores all in one statement, in the transaction where there is one. */
+  /** Stores all or none, in the transaction where there is one. */
   async many(
     queue: string,
     drafts: readonly Draft[],
     tx: Transaction | undefined,
   ): Promise<readonly EnqueuedJob[]> {
+    if (drafts.length === 0) return []
     const id = await this.#engine.queues.id(queue)
-    const tasks = drafts.map((draft): NewTask => ({ ...draft, queue: id }))
-    if (tx === undefined) return this.#store(tasks)
-    const stored = await this.#insert(tasks, tx)
-    tx.afterCommit(() => this.#hint(tasks))
+    const chunks = inChunks(drafts.map((draft): NewTask => ({ ...draft, queue: id })))
+    if (tx !== undefined) {
+      const stored = await this.#insertAll(tx, chunks)
+      tx.afterCommit(() => this.#hint(chunks[0]!))
+      return stored
+    }
+    if (chunks.length === 1) return this.#store(chunks[0]!)
+    const stored = await this.#engine.db.transaction((own) => this.#insertAll(own, chunks), {
+      label: 'sluice.enqueueMany',
+    })
+    this.#hint(chunks[0]!)
     return stored
   }
 
@@ -62,15 +76,28 @@ export class Enqueuer implements AsyncDisposable {
     await this.#batcher[Symbol.asyncDispose]()
   }
 
+  #add(draft: Draft, queue: number): AsyncResult<EnqueuedJob> {
+    return this.#batcher.add({ ...draft, queue })
+  }
+
   async #store(tasks: readonly NewTask[]): Promise<readonly EnqueuedJob[]> {
-    const stored = await this.#insert(tasks, undefined)
+    const stored = await this.#insert(this.#engine.db, tasks)
     this.#hint(tasks)
     return stored
   }
 
-  async #insert(tasks: readonly NewTask[], tx: Transaction | undefined): Promise<readonly EnqueuedJob[]> {
+  async #insertAll(
+    tx: Transaction,
+    chunks: readonly (readonly NewTask[])[],
+  ): Promise<readonly EnqueuedJob[]> {
+    const stored: EnqueuedJob[] = []
+    for (const chunk of chunks) for (const row of await this.#insert(tx, chunk)) stored.push(row)
+    return stored
+  }
+
+  async #insert(db: Queryable, tasks: readonly NewTask[]): Promise<readonly EnqueuedJob[]> {
     moment('jobs.enqueue', tasks.length)
-    const stored = await enqueueTasks(tx ?? this.#engine.db, tasks)
+    const stored = await enqueueTasks(db, tasks)
     moment('jobs.enqueued', tasks.length)
     return stored.map((row) => {
       if (row === undefined) throw new SluiceError('SLUICE_INTERNAL', 'a job was not stored')
@@ -86,4 +113,32 @@ export class Enqueuer implements AsyncDisposable {
       this.#engine.wake.signal(`q${queue}`)
     }
   }
+}
+
+/** In pieces that a statement takes. Throws SLUICE_TOO_LARGE. */
+function inChunks(tasks: readonly NewTask[]): readonly (readonly NewTask[])[] {
+  const chunks: NewTask[][] = []
+  let bytes = 0
+  let total = 0
+  let chunk: NewTask[] = []
+  for (const task of tasks) {
+    const { length } = task.body
+    total += length
+    if (chunk.length === MAX_ITEMS || (chunk.length > 0 && bytes + length > MAX_BYTES)) {
+      chunks.push(chunk)
+      chunk = []
+      bytes = 0
+    }
+    chunk.push(task)
+    bytes += length
+  }
+  if (total > MAX_TOTAL_BYTES) {
+    throw new SluiceError(
+      'SLUICE_TOO_LARGE',
+      `enqueueMany: ${total} characters of data, and ${MAX_TOTAL_BYTES} are allowed in one call`,
+      { hint: 'Enqueue them in several calls.' },
+    )
+  }
+  chunks.push(chunk)
+  return chunks
 }

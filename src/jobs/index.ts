@@ -60,7 +60,10 @@ export function jobs(options: JobsOptions = {}): ComponentDefinition<Jobs, typeo
     section: jobsSection,
     overrides: Object.freeze(overrides),
     dependsOn: Object.freeze([...dependsOn]),
-    requires: [{ kind: 'postgres', name: database }],
+    requires: [
+      { kind: 'postgres', name: database },
+      { kind: 'threads', optional: true },
+    ],
     workers: 10,
     connectTimeoutMs: 60_000,
     create: (context: ComponentContext<JobsConfig>) => createJobs(context),

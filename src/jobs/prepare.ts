@@ -1,16 +1,22 @@
 /** From what `enqueue` is handed to the row that it becomes: everything checked, before anything is sent. */
 import { durationMs } from '../core/duration.ts'
-import { invalidArgument } from '../core/errors.ts'
+import { invalidArgument, SluiceError } from '../core/errors.ts'
 import { checkData } from '../core/standard-schema.ts'
 import { keyShard } from '../engine/tasks/keyed.ts'
 import type { NewTask } from '../engine/tasks/task.ts'
 import { carrier } from '../telemetry/context.ts'
 import type { EnqueueOptions } from './api.ts'
-import { encodeData } from './encode.ts'
+import { encode } from './encode.ts'
 import type { Job } from './job.ts'
 
 /** A task whose queue is known by name only. */
 export type Draft = Omit<NewTask, 'queue'>
+
+/** A hundred years. */
+const MAX_DELAY_MS = 3_155_760_000_000
+
+/** What ISO 8601 writes with four digits of a year. */
+const LATEST = Date.UTC(9_999, 11, 31)
 
 const OPTIONS: ReadonlySet<string> = new Set([
   'tx',
@@ -24,7 +30,10 @@ const OPTIONS: ReadonlySet<string> = new Set([
   'data',
 ])
 
-/** Throws, or rejects where the schema is async. What is stored is the input, so that the handler's check reads it anew. */
+/**
+ * Throws, or rejects where the schema is async. What is stored is the input, so that the handler's check reads it anew;
+ * where JSON says something else than the input (a Date), that must fit the schema as well.
+ */
 export function prepare(
   job: Job<never, unknown>,
   data: unknown,
@@ -34,20 +43,39 @@ export function prepare(
 ): Draft | Promise<Draft> {
   const what = `job "${job.name}"`
   checkOptions(what, options)
-  const checked = checkData(job.schema, data, what)
-  const finish = (): Draft => ({
-    ...(job.queue === job.name ? {} : { name: job.name }),
-    prio: options.priority ?? job.priority,
-    shard: options.key === undefined ? 0 : keyShard(options.key),
-    delay: options.delay === undefined ? 0 : durationMs(options.delay, `${what}: delay`),
-    ...(options.runAt === undefined ? {} : { run_at: options.runAt.toISOString() }),
+  const check = (value: unknown): unknown => checkData(job.schema, value, what)
+  const checked = check(data)
+  if (checked instanceof Promise) return checked.then(() => finish())
+  return finish()
+
+  function finish(): Draft | Promise<Draft> {
+    const { text, changed } = encode(data, maxBytes, what)
+    const draft = draftOf(job, text, options, head)
+    if (!changed) return draft
+    const again = check(JSON.parse(text))
+    return again instanceof Promise ? again.then(() => draft) : draft
+  }
+}
+
+function draftOf(
+  job: Job<never, unknown>,
+  body: string,
+  { priority, delay, runAt, key, group }: EnqueueOptions,
+  head: string | undefined,
+): Draft {
+  const what = `job "${job.name}"`
+  return {
+    name: job.queue === job.name ? undefined : job.name,
+    prio: priority ?? job.priority,
+    shard: key === undefined ? 0 : keyShard(key),
+    delay: delay === undefined ? 0 : Math.min(durationMs(delay, `${what}: delay`), MAX_DELAY_MS),
+    run_at: runAt?.toISOString(),
     max_attempt: job.attempts,
-    ...(options.key === undefined ? {} : { key: options.key }),
-    ...(options.group === undefined ? {} : { grp: options.group }),
-    body: encodeData(data, maxBytes, what),
-    ...(head === undefined ? {} : { head }),
-  })
-  return checked instanceof Promise ? checked.then(finish) : finish()
+    key,
+    grp: group,
+    body,
+    head,
+  }
 }
 
 /** JSON of the request and trace that this call belongs to; undefined for none. */
@@ -64,15 +92,18 @@ function checkOptions(what: string, options: EnqueueOptions): void {
       throw invalidArgument(`${what}: options`, `only ${[...OPTIONS].join(', ')}`, name)
     }
   }
-  const { priority, key, group, runAt, delay } = options
+  const { priority, key, group, runAt, delay, unique } = options
+  if (unique !== undefined) {
+    throw new SluiceError('SLUICE_UNSUPPORTED', `${what}: unique is not there yet`)
+  }
   if (priority !== undefined && !(Number.isInteger(priority) && priority >= 0 && priority <= 9)) {
     throw invalidArgument(`${what}: priority`, 'a whole number from 0 to 9', priority)
   }
   checkText(`${what}: key`, key)
   checkText(`${what}: group`, group)
   if (runAt === undefined) return
-  if (!(runAt instanceof Date) || Number.isNaN(runAt.getTime())) {
-    throw invalidArgument(`${what}: runAt`, 'a valid Date', String(runAt))
+  if (!(runAt instanceof Date) || !(runAt.getTime() >= 0 && runAt.getTime() <= LATEST)) {
+    throw invalidArgument(`${what}: runAt`, 'a Date between the years 1970 and 9999', String(runAt))
   }
   if (delay !== undefined) throw invalidArgument(`${what}: runAt`, 'no delay beside it', delay)
 }

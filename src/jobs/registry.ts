@@ -1,21 +1,25 @@
 /** Handlers that services registered, before or after the component is connected. */
-import { SluiceError } from '../core/errors.ts'
-import type { HandleOptions, JobHandler, JobWorker } from './api.ts'
+import { invalidArgument, SluiceError } from '../core/errors.ts'
+import type { BatchOptions, HandleOptions, JobHandler, JobWorker } from './api.ts'
 import type { Job } from './job.ts'
-import type { Station } from './run/station.ts'
+
+/** What runs it. */
+interface RunningPart {
+  readonly running: number
+}
 
 export class Registered implements JobWorker {
   readonly job: Job<never, unknown>
-  readonly handler: JobHandler<unknown>
-  readonly options: HandleOptions
+  readonly handler: JobHandler<unknown> | URL
+  readonly options: HandleOptions | BatchOptions
   readonly #forget: () => void
-  #station: Station | undefined
+  #station: RunningPart | undefined
   #remove: (() => Promise<void>) | undefined
   #stopping: Promise<void> | undefined
 
   constructor(
     job: Job<never, unknown>,
-    handler: JobHandler<unknown>,
+    handler: JobHandler<unknown> | URL,
     options: HandleOptions,
     forget: () => void,
   ) {
@@ -36,7 +40,7 @@ export class Registered implements JobWorker {
   }
 
   /** It runs now, until `remove` has resolved. */
-  attach(station: Station, remove: () => Promise<void>): void {
+  attach(station: RunningPart, remove: () => Promise<void>): void {
     this.#station = station
     this.#remove = remove
   }
@@ -47,8 +51,11 @@ export class Registered implements JobWorker {
   }
 
   async #stop(): Promise<void> {
-    await this.#remove?.()
-    this.#forget()
+    try {
+      await this.#remove?.()
+    } finally {
+      this.#forget()
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -56,14 +63,29 @@ export class Registered implements JobWorker {
   }
 }
 
+const MAX_CONCURRENCY = 100_000
+const MAX_BATCH = 10_000
+
 export class Registry {
   readonly #handlers = new Map<string, Registered>()
 
-  /** Throws SLUICE_INVALID_ARGUMENT for a second one of the same job. */
-  add(job: Job<never, unknown>, handler: JobHandler<unknown>, options: HandleOptions): Registered {
+  /** Throws SLUICE_INVALID_ARGUMENT, also for a second one of the same job. */
+  add(job: Job<never, unknown>, handler: JobHandler<unknown> | URL, options: HandleOptions): Registered {
     const { name } = job
+    const what = `handle("${name}")`
+    if (typeof handler !== 'function' && !(handler instanceof URL)) {
+      throw invalidArgument(what, 'a function, or the URL of a module', handler)
+    }
+    checkCount(`${what}: concurrency`, options.concurrency, MAX_CONCURRENCY)
+    checkCount(`${what}: batch`, (options as Partial<BatchOptions>).batch, MAX_BATCH)
     if (this.#handlers.has(name)) {
-      throw new SluiceError('SLUICE_INVALID_ARGUMENT', `job "${name}" has a handler in this process already`)
+      throw new SluiceError(
+        'SLUICE_INVALID_ARGUMENT',
+        `${what}: there is a handler of it in this process already`,
+        {
+          hint: 'One handler runs all jobs of a name; stop the other one first.',
+        },
+      )
     }
     const registered = new Registered(job, handler, options, () => {
       if (this.#handlers.get(name) === registered) this.#handlers.delete(name)
@@ -75,4 +97,10 @@ export class Registry {
   values(): Iterable<Registered> {
     return this.#handlers.values()
   }
+}
+
+function checkCount(what: string, value: unknown, max: number): void {
+  if (value === undefined) return
+  if (Number.isSafeInteger(value) && Number(value) >= 1 && Number(value) <= max) return
+  throw invalidArgument(what, `a whole number from 1 to ${max}`, value)
 }

@@ -2,25 +2,45 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { ComponentContext } from '../app/component.ts'
 import type { Postgres } from '../components/postgres/api.ts'
+import type { Threads } from '../components/threads/api.ts'
 import { Deadlines } from '../core/deadlines.ts'
+import type { Timer } from '../core/clock.ts'
+import { SluiceError, toError } from '../core/errors.ts'
 import { engineOf, releaseEngine, type Engine } from '../engine/engine.ts'
+import { queueStats } from './admin/queues.ts'
+import { sweep } from './admin/sweep.ts'
+import type { QueueStats } from './api.ts'
 import { Enqueuer } from './enqueuer.ts'
 import { keyedSource } from './keyed-source.ts'
 import { poolSource } from './pool-source.ts'
 import type { Registered } from './registry.ts'
-import { QueueRunner } from './run/queue-runner.ts'
-import { Station } from './run/station.ts'
+import { jobMetrics } from './run/job-metrics.ts'
+import { ProgressWriter } from './run/progress.ts'
+import { QueueRunner, type RunnerFacts } from './run/queue-runner.ts'
+import { Station, type StationHandler } from './run/station.ts'
+import { threadHandler } from './run/thread-handler.ts'
+import { transactional } from './run/transactional.ts'
 import type { JobsConfig } from './section.ts'
+
+const TICK_MS = 1_000
+const SWEEP_EVERY_MS = 60_000
 
 export class JobsRuntime {
   readonly #context: ComponentContext<JobsConfig>
   readonly #runners = new Map<string, Promise<QueueRunner>>()
+  readonly #started = new Set<QueueRunner>()
   readonly #deadlines: Deadlines
+  readonly #progress: ProgressWriter
   /** Of no request: whoever wakes a runner must not lend its context to handlers. */
   readonly #scope = new AsyncResource('sluice.jobs')
   readonly engine: Engine
   readonly enqueuer: Enqueuer
+  #timer: Timer | undefined
+  #sweptAt: number
+  #sweeping: Promise<void> | undefined
+  #lastStats: readonly QueueStats[] | undefined
   #stopped = false
+  #draining: Promise<void> | undefined
 
   constructor(context: ComponentContext<JobsConfig>) {
     const { clock, random, log, metrics, appName, config } = context
@@ -28,7 +48,10 @@ export class JobsRuntime {
     const db = context.required('postgres') as Postgres
     this.engine = engineOf({ db, clock, random, log, metrics, appName, notify: config.notify })
     this.#deadlines = new Deadlines(clock)
-    this.enqueuer = new Enqueuer(this.engine)
+    this.#progress = new ProgressWriter(this.engine)
+    this.enqueuer = new Enqueuer(this.engine, context.name)
+    // Processes that start together sweep one after the other.
+    this.#sweptAt = clock.monotonic() - random() * SWEEP_EVERY_MS
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -36,42 +59,116 @@ export class JobsRuntime {
       await this.engine.open(signal)
       signal.throwIfAborted()
     } catch (error) {
+      await this.enqueuer[Symbol.asyncDispose]()
       await releaseEngine(this.engine)
       throw error
     }
+    this.#scope.runInAsyncScope(() => this.#tickLater())
   }
 
   /** Begins to run jobs by a handler. */
   async run(registered: Registered): Promise<void> {
-    if (this.#stopped) return
     const { job } = registered
+    const { clock, random, log, metrics, name, config } = this.#context
+    const handler = this.#handlerOf(registered)
     const runner = await this.#runnerOf(job.queue)
     if (this.#stopped || registered.stopped) return
-    const { clock, random, log, config } = this.#context
     const station = new Station({
       job,
-      handler: registered.handler,
+      handler,
       concurrency: registered.options.concurrency ?? job.concurrency ?? config.concurrency,
       clock,
       random,
       log,
       deadlines: this.#deadlines,
+      progress: this.#progress,
+      metrics: jobMetrics(metrics, name, job.name),
       onRoom: runner.onRoom,
     })
-    registered.attach(station, () => runner.remove(station))
+    registered.attach(station, () => this.#remove(runner, station))
     runner.add(station)
   }
 
-  async stopIntake(): Promise<void> {
+  stopIntake(): void {
     this.#stopped = true
-    for (const runner of await this.#allRunners()) runner.stopIntake()
+    for (const runner of this.#started) runner.stopIntake()
   }
 
-  async close(): Promise<void> {
-    this.#stopped = true
-    await this.enqueuer[Symbol.asyncDispose]()
-    await Promise.all((await this.#allRunners()).map((runner) => runner.close()))
-    await releaseEngine(this.engine)
+  /** Lets jobs run on for the configured time, then gives them back; once. */
+  drain(signal: AbortSignal): Promise<void> {
+    this.stopIntake()
+    this.#draining ??= this.#drain(this.#context.config.shutdownTimeout, signal)
+    return this.#draining
+  }
+
+  async close(signal: AbortSignal): Promise<void> {
+    this.stopIntake()
+    this.#timer?.cancel()
+    try {
+      await this.enqueuer[Symbol.asyncDispose]()
+      // Nobody has waited for them until now: whoever closes a component by itself has no patience to give.
+      await this.#drain(this.#draining === undefined ? closePatienceMs(this.#context.config) : 0, signal)
+      await Promise.all([...this.#started].map((runner) => runner.close(signal)))
+      this.#progress.close()
+      await this.#sweeping
+    } finally {
+      await releaseEngine(this.engine)
+    }
+  }
+
+  /** By queue. */
+  facts(): Readonly<Record<string, RunnerFacts>> {
+    return Object.fromEntries([...this.#started].map((runner) => [runner.queueName, runner.facts]))
+  }
+
+  /** What there is in each queue, as the database counts it. */
+  async stats(): Promise<readonly QueueStats[]> {
+    const counted = await queueStats(this.engine.db)
+    const facts = this.facts()
+    const stats = counted.map((queue) => ({ ...queue, unknown: facts[queue.name]?.unknown ?? 0 }))
+    this.#lastStats = stats
+    return stats
+  }
+
+  /** The newest answer of `stats`, which is asked for every so often. */
+  get lastStats(): readonly QueueStats[] | undefined {
+    return this.#lastStats
+  }
+
+  async #drain(patienceMs: number, signal: AbortSignal): Promise<void> {
+    const patience = new AbortController()
+    const timer = this.#context.clock.setTimer(() => patience.abort(), patienceMs)
+    try {
+      await Promise.all([...this.#started].map((runner) => runner.drain(patience.signal, signal)))
+    } finally {
+      timer.cancel()
+    }
+  }
+
+  #handlerOf({ job, handler, options }: Registered): StationHandler {
+    if (handler instanceof URL) {
+      const threads = this.#context.required('threads') as Threads | undefined
+      if (threads !== undefined) return { kind: 'single', run: threadHandler(threads, handler, job) }
+      throw new SluiceError(
+        'SLUICE_CONFIG',
+        `job "${job.name}": its handler runs in a thread, and the app has none`,
+        {
+          hint: 'Add one to the components of the app: { threads: threads() }.',
+        },
+      )
+    }
+    if ('batch' in options && options.batch !== undefined) {
+      return { kind: 'batch', run: handler as never, size: options.batch }
+    }
+    const single = handler as Parameters<typeof transactional>[2]
+    if ('transaction' in options && options.transaction === true) {
+      return { kind: 'single', run: transactional(this.engine.db, job, single) }
+    }
+    return { kind: 'single', run: single }
+  }
+
+  async #remove(runner: QueueRunner, station: Station): Promise<void> {
+    await runner.remove(station)
   }
 
   #runnerOf(queue: string): Promise<QueueRunner> {
@@ -86,22 +183,48 @@ export class JobsRuntime {
 
   async #createRunner(queueName: string): Promise<QueueRunner> {
     const queueId = await this.engine.queues.id(queueName)
-    const { config, log } = this.#context
+    const { config, log, metrics, name } = this.#context
+    const { unknown } = jobMetrics(metrics, name, queueName)
     const runner = new QueueRunner({
       engine: this.engine,
       queueId,
       queueName,
       pollMs: config.pollInterval,
       log,
-      deadlines: this.#deadlines,
       sources: [poolSource, keyedSource],
+      onUnknown: () => unknown.add(),
     })
-    if (!this.#stopped) this.#scope.runInAsyncScope(() => runner.start())
+    if (!this.#stopped) {
+      this.#started.add(runner)
+      this.#scope.runInAsyncScope(() => runner.start())
+    }
     return runner
   }
 
-  async #allRunners(): Promise<readonly QueueRunner[]> {
-    const settled = await Promise.allSettled(this.#runners.values())
-    return settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  #tickLater(): void {
+    this.#timer = this.#context.clock.setTimer(() => {
+      for (const runner of this.#started) runner.tick()
+      this.#sweep()
+      this.#tickLater()
+    }, TICK_MS)
   }
+
+  #sweep(): void {
+    const { clock, config, log } = this.#context
+    const now = clock.monotonic()
+    if (this.#sweeping !== undefined || now - this.#sweptAt < SWEEP_EVERY_MS) return
+    this.#sweptAt = now
+    this.#sweeping = sweep(this.engine.db, config.keepDead).then(
+      () => void (this.#sweeping = undefined),
+      (error: unknown) => {
+        this.#sweeping = undefined
+        log.debug({ err: toError(error) }, 'old results and dead letters could not be deleted')
+      },
+    )
+  }
+}
+
+/** Where `drain` was not called: at most a second for what runs. */
+function closePatienceMs({ shutdownTimeout }: JobsConfig): number {
+  return Math.min(1_000, shutdownTimeout)
 }

@@ -6,6 +6,7 @@ import {
   type OpenComponent,
   type OpenComponentOptions,
 } from '../../src/testing/connect-component.ts'
+import { systemClock } from '../../src/core/clock.ts'
 import { ownDatabase } from '../support/own-database.ts'
 import { serverAt } from '../support/servers.ts'
 
@@ -46,5 +47,14 @@ export async function testJobs(
   } catch (error) {
     await stack.disposeAsync()
     throw error
+  }
+}
+
+/** What `look` answers once it is something. Bounded by the test's own limit. */
+export async function eventually<T>(look: () => PromiseLike<T | undefined>): Promise<T> {
+  for (;;) {
+    const found = await look()
+    if (found !== undefined) return found
+    await systemClock.sleep(10)
   }
 }

@@ -9,16 +9,19 @@
  */
 import { isThenable } from '../../core/async-result.ts'
 import type { DeadlineEntry, DeadlineList } from '../../core/deadlines.ts'
-import { SluiceError } from '../../core/errors.ts'
+import { invalidArgument, SluiceError, toError } from '../../core/errors.ts'
 import { LazySignal } from '../../core/lazy-signal.ts'
 import { checkData } from '../../core/standard-schema.ts'
-import type { HeldTask } from '../../engine/tasks/task.ts'
 import type { Transaction } from '../../engine/database.ts'
+import type { HeldTask } from '../../engine/tasks/task.ts'
 import { runWithCarrier, type Carrier } from '../../telemetry/context.ts'
 import type { Logger } from '../../telemetry/log.ts'
-import type { JobContext, JobHandler } from '../api.ts'
-import type { Ends } from './ends.ts'
+import { hasTraceSdk } from '../../telemetry/otel-api.ts'
+import { startSpan } from '../../telemetry/trace.ts'
+import type { JobContext } from '../api.ts'
 import type { Job } from '../job.ts'
+import { noRetry } from '../no-retry.ts'
+import type { Ends } from './ends.ts'
 
 /** From its signal's abort on, a handler has so long to end; then its slot is taken from it. */
 export const GRACE_MS = 5_000
@@ -27,7 +30,7 @@ export const GRACE_MS = 5_000
 export interface RunHost {
   readonly job: Job<never, unknown>
   readonly log: Logger
-  readonly handler: JobHandler<unknown>
+  readonly handler: (run: JobRun) => unknown
   /** Begins to watch its timeout. */
   watch(run: JobRun): void
   /** Its signal aborted: watches its grace in place of the timeout. */
@@ -38,14 +41,25 @@ export interface RunHost {
   failed(run: JobRun, error: unknown): void
 }
 
+/** The call that it is a part of, where its handler takes several at once. */
+export interface RunBatch {
+  aborted(reason: unknown): void
+  ended(): void
+}
+
 export class JobRun implements JobContext<unknown>, DeadlineEntry {
   readonly #host: RunHost
   readonly task: HeldTask
   readonly ends: Ends
   readonly startedAt: number
   readonly #abort = new LazySignal()
+  #reason: unknown = undefined
   #data: unknown = undefined
+  #tx: Transaction | undefined = undefined
   #ended = false
+  /** Its end was stored already, in the handler's transaction. */
+  isStored = false
+  batch: RunBatch | undefined = undefined
   deadlineAt = 0
   deadlineList: DeadlineList | undefined = undefined
   deadlinePrevious: DeadlineEntry | undefined = undefined
@@ -86,6 +100,7 @@ export class JobRun implements JobContext<unknown>, DeadlineEntry {
     return this.#abort.signal
   }
   get tx(): Transaction {
+    if (this.#tx !== undefined) return this.#tx
     throw new SluiceError(
       'SLUICE_UNSUPPORTED',
       `job "${this.name}": its handler has no transaction; register it with { transaction: true }`,
@@ -94,70 +109,141 @@ export class JobRun implements JobContext<unknown>, DeadlineEntry {
   get log(): Logger {
     return this.#host.log.child({ job: this.name, jobId: this.id, attempt: this.attempt })
   }
-  progress(fraction: number, note?: string): void {
-    this.#host.progress(this, fraction, note)
+  get hasEnded(): boolean {
+    return this.#ended
+  }
+  /** Why its signal aborted; undefined while it has not. */
+  get abortReason(): unknown {
+    return this.#reason
+  }
+
+  /** A getter, so that it may be taken out of the context, and costs nothing where it is not. */
+  get progress(): JobContext<unknown>['progress'] {
+    return (fraction, note) => {
+      if (!(fraction >= 0 && fraction <= 1)) {
+        throw invalidArgument(`job "${this.name}": progress`, 'a fraction from 0 to 1', fraction)
+      }
+      if (!this.#ended) this.#host.progress(this, fraction, note)
+    }
+  }
+
+  /** The handler's transaction begins. */
+  enter(tx: Transaction): void {
+    this.#tx = tx
   }
 
   start(): void {
     const { head } = this.task
     let outcome: unknown
     try {
-      outcome = head === null ? this.#call() : runWithCarrier(JSON.parse(head) as Carrier, () => this.#call())
+      outcome = head === null && !hasTraceSdk() ? this.#call() : this.#callInContext(head)
     } catch (error) {
-      this.#fail(error)
+      this.fail(error)
       return
     }
     if (!isThenable(outcome)) {
-      this.#done(outcome)
+      this.end(outcome)
       return
     }
     this.#host.watch(this)
     outcome.then(
-      (value) => this.#done(value),
-      (error: unknown) => this.#fail(error),
+      (value) => this.end(value),
+      (error: unknown) => this.fail(error),
     )
+  }
+
+  /** Reads the data. Throws, or rejects, with an error that makes it a dead letter: no other attempt reads it better. */
+  read(): void | Promise<void> {
+    const { job } = this.#host
+    const { body } = this.task
+    try {
+      const value: unknown = body === null ? undefined : JSON.parse(body)
+      const checked = checkData(job.schema as Parameters<typeof checkData>[0], value, `job "${job.name}"`)
+      if (!(checked instanceof Promise)) {
+        this.#data = checked
+        return undefined
+      }
+      return checked.then(
+        (data) => void (this.#data = data),
+        (error: unknown) => Promise.reject(noRetry(error)),
+      )
+    } catch (error) {
+      throw noRetry(error)
+    }
   }
 
   /** Tells the handler to end, and gives it some time to do so. */
   abort(reason: unknown): void {
     if (this.#ended || this.#abort.aborted) return
+    this.#reason = reason
     this.#abort.abort(reason)
+    this.batch?.aborted(reason)
     this.#host.watchGrace(this)
+  }
+
+  /** Ends it, whatever its handler does. */
+  giveUp(reason: unknown): void {
+    this.abort(reason)
+    this.fail(this.#reason)
   }
 
   /** The timeout, or the end of the grace. */
   deadlinePassed(): void {
     if (!this.#abort.aborted) this.abort(this.#host.timeoutError())
-    else this.#fail(this.#abort.signal.reason)
+    else this.fail(this.#reason)
   }
 
-  #call(): unknown {
-    const { job } = this.#host
-    const { body } = this.task
-    const checked = checkData(
-      job.schema as Parameters<typeof checkData>[0],
-      body === null ? undefined : (JSON.parse(body) as unknown),
-      `job "${job.name}"`,
-    )
-    if (checked instanceof Promise) {
-      return checked.then((data) => {
-        this.#data = data
-        return this.#host.handler(this)
-      })
-    }
-    this.#data = checked
-    return this.#host.handler(this)
-  }
-
-  #done(value: unknown): void {
+  /** The handler is done. What comes after an end counts no more. */
+  end(value: unknown): void {
     if (this.#ended) return
     this.#ended = true
     this.#host.done(this, value)
   }
 
-  #fail(error: unknown): void {
+  fail(error: unknown): void {
     if (this.#ended) return
     this.#ended = true
     this.#host.failed(this, error)
+  }
+
+  #call(): unknown {
+    const reading = this.read()
+    if (reading === undefined) return this.#host.handler(this)
+    return reading.then(() => this.#host.handler(this))
+  }
+
+  /** In the request and trace of who enqueued it; what the head brings cannot make it fail. */
+  #callInContext(head: string | null): unknown {
+    return runWithCarrier(readHead(head), () => {
+      const span = startSpan(`job ${this.name}`, {
+        kind: 'internal',
+        attributes: { 'sluice.job': this.name, 'sluice.job.id': this.id, 'sluice.job.attempt': this.attempt },
+      })
+      if (span === undefined) return this.#call()
+      return span.run(async () => {
+        try {
+          const value = await this.#call()
+          span.end()
+          return value
+        } catch (error) {
+          span.end(toError(error))
+          throw error
+        }
+      })
+    })
+  }
+}
+
+/** Parts of it that are what they should be. */
+function readHead(head: string | null): Carrier {
+  if (head === null) return {}
+  try {
+    const { requestId, traceparent } = JSON.parse(head) as Record<string, unknown>
+    return {
+      ...(typeof requestId === 'string' ? { requestId } : {}),
+      ...(typeof traceparent === 'string' ? { traceparent } : {}),
+    }
+  } catch {
+    return {}
   }
 }

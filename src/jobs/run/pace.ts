@@ -30,6 +30,11 @@ export class Pace {
     this.#stepMs = this.#stepMs === undefined ? step : this.#stepMs + WEIGHT * (step - this.#stepMs)
   }
 
+  /** Nothing ended for so long, though something runs. */
+  stalled(ms: number): void {
+    this.#runMs = Math.max(this.#runMs ?? 0, ms)
+  }
+
   /** Tasks to be held beside those that run. */
   get ahead(): number {
     if (this.#runMs === undefined || this.#stepMs === undefined) return 0

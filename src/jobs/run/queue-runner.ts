@@ -2,19 +2,22 @@
  * Works on one queue: claims tasks from its sources while its handlers have room, hands each to the station of its name.
  *
  * It looks for work when there is room and a hint came, when a task is due that it knows of, and at every poll
- * interval. A lease that ends takes all that was claimed under it along; the runner goes on under the next.
+ * interval. A lease that ends takes all that was claimed under it along; the runner goes on under the next. A loop that
+ * does not come round any more is replaced by a new one (`tick`), and what it still brings is given back.
  */
+import { waitOrAbort } from '../../core/abort.ts'
 import { backoffMs } from '../../core/backoff.ts'
-import type { Deadlines } from '../../core/deadlines.ts'
-import { toError } from '../../core/errors.ts'
+import { SluiceError, toError } from '../../core/errors.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { moment } from '../../engine/moments.ts'
+import type { HeldTask } from '../../engine/tasks/task.ts'
 import type { Lease } from '../../engine/worker/worker.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import { LogLimit } from '../../telemetry/log-limit.ts'
 import type { SourceFactory, TaskSource } from '../source.ts'
 import { Alarm } from './alarm.ts'
 import { Ends } from './ends.ts'
+import { notHeld } from './held-check.ts'
 import type { Station } from './station.ts'
 
 export interface QueueRunnerOptions {
@@ -23,18 +26,46 @@ export interface QueueRunnerOptions {
   readonly queueName: string
   readonly pollMs: number
   readonly log: Logger
-  readonly deadlines: Deadlines
   readonly sources: readonly SourceFactory[]
+  /** A task of a name that has no handler here. */
+  readonly onUnknown: () => void
+  /** Tasks of one claim, at most. @default 2000 */
+  readonly maxClaim?: number
+}
+
+export interface RunnerFacts {
+  readonly running: number
+  readonly buffered: number
+  /** Milliseconds since a claim last succeeded; undefined before the first. */
+  readonly claimedMsAgo: number | undefined
+  /** Claims that failed, since the last that did not. */
+  readonly failures: number
+  /** Loops that did not come round and were replaced. */
+  readonly restarts: number
+  /** Tasks that were left to others, having no handler here. */
+  readonly unknown: number
+  /** Ends that came too late: the tasks were no longer ours. */
+  readonly late: number
 }
 
 const RETRY = { baseMs: 100, capMs: 5_000 } as const
 const LOG_EVERY_MS = 60_000
-/** Tasks of one claim, at most. */
 const MAX_CLAIM = 2_000
+/** A loop that did not come round for so long is dead: a claim takes 3 seconds at most. */
+const STUCK_MS = 20_000
+/** From the abort of their signals, handlers have so long before their jobs are given back. */
+const SHUTDOWN_GRACE_MS = 1_000
+/** Runs of this age are looked at once a second: are they still ours? */
+const CHECK_AFTER_MS = 1_000
+/** Where a task without a handler is left to others, it is so for half of its age, at least and at most: */
+const UNKNOWN_MIN_MS = 1_000
+const UNKNOWN_MAX_MS = 300_000
 
 export class QueueRunner {
   readonly #options: QueueRunnerOptions
   readonly #stations = new Map<string, Station>()
+  /** Stations that still run what they had when they were removed. */
+  readonly #leaving = new Set<Station>()
   readonly #sources: readonly TaskSource[]
   readonly #alarm: Alarm
   readonly #log: LogLimit
@@ -45,7 +76,15 @@ export class QueueRunner {
   /** Claim no sooner than this, unless a hint comes: the queue was empty. */
   #quietUntil = -Infinity
   #failures = 0
+  #unknown = 0
+  #late = 0
+  #restarts = 0
+  #claimedAt: number | undefined
+  #turnedAt = 0
+  #lookingForDue = false
+  #checking = false
   #stopped = false
+  #generation = 0
   #loop: Promise<void> | undefined
 
   constructor(options: QueueRunnerOptions) {
@@ -57,14 +96,42 @@ export class QueueRunner {
     this.#sources = options.sources.map((create) => create(host))
   }
 
+  get queueName(): string {
+    return this.#options.queueName
+  }
+  get isEmpty(): boolean {
+    return this.#stations.size === 0 && this.#leaving.size === 0
+  }
+  get facts(): RunnerFacts {
+    let running = 0
+    let buffered = 0
+    for (const station of this.#all()) {
+      running += station.running
+      buffered += station.buffered
+    }
+    return {
+      running,
+      buffered,
+      claimedMsAgo:
+        this.#claimedAt === undefined
+          ? undefined
+          : Math.round(this.#options.engine.clock.monotonic() - this.#claimedAt),
+      failures: this.#failures,
+      restarts: this.#restarts,
+      unknown: this.#unknown,
+      late: this.#late,
+    }
+  }
+
   /** Runs the loop. Called where no request's context is active, for handlers inherit that. */
   start(): void {
     const { engine, queueId } = this.#options
     this.#off.push(
       engine.wake.on(`q${queueId}`, () => this.wake()),
+      engine.wake.on(cancelTopic(queueId), () => void this.#check(0)),
       engine.worker.onLease((lease) => this.#take(lease)),
     )
-    this.#loop = this.#run()
+    this.#loop = this.#run(this.#generation)
   }
 
   add(station: Station): void {
@@ -88,29 +155,56 @@ export class QueueRunner {
   async remove(station: Station): Promise<void> {
     const { name } = station.job
     if (this.#stations.get(name) === station) this.#stations.delete(name)
+    this.#leaving.add(station)
     station.clear()
     await station.idle()
     await Promise.all(this.#ends.map((ends) => ends.idle()))
+    this.#leaving.delete(station)
   }
 
-  get isEmpty(): boolean {
-    return this.#stations.size === 0
-  }
-
-  /** Claims nothing more. */
+  /** Claims nothing more, and gives back what has not begun. */
   stopIntake(): void {
+    if (this.#stopped) return
     this.#stopped = true
-    for (const off of this.#off.splice(0)) off()
     this.#alarm.ring()
-    for (const station of this.#stations.values()) station.clear()
+    for (const station of this.#all()) station.clear()
   }
 
-  async close(): Promise<void> {
+  /** Lets what runs end until `patience` aborts, then tells it to, gives the rest back, and stores all ends. */
+  async drain(patience: AbortSignal, signal: AbortSignal): Promise<void> {
     this.stopIntake()
-    await this.#loop
-    await Promise.all([...this.#stations.values()].map((station) => station.idle()))
-    await Promise.all(this.#ends.map((ends) => ends.idle()))
-    await Promise.all(this.#sources.map((source) => source.close()))
+    await settled(this.#idle(), AbortSignal.any([patience, signal]))
+    const reason = new SluiceError('SLUICE_SHUTDOWN', 'the app is stopping, and the job is given back')
+    for (const station of this.#all()) station.abort(reason)
+    const grace = new AbortController()
+    const timer = this.#options.engine.clock.setTimer(() => grace.abort(), SHUTDOWN_GRACE_MS)
+    await settled(this.#idle(), AbortSignal.any([grace.signal, signal]))
+    timer.cancel()
+    for (const station of this.#all()) station.giveUp(reason)
+    await settled(Promise.all([this.#loop, ...this.#ends.map((ends) => ends.idle())]), signal)
+  }
+
+  /** After `drain`. What could not be stored by the signal's abort is dropped: the next owner runs it again. */
+  async close(signal: AbortSignal): Promise<void> {
+    for (const off of this.#off.splice(0)) off()
+    const storing = Promise.all([this.#loop, ...this.#ends.map((ends) => ends.idle())])
+    await settled(storing, signal)
+    for (const ends of this.#ends) ends.drop()
+    await settled(Promise.all(this.#sources.map((source) => source.close())), signal)
+  }
+
+  /** Once a second: what is stuck, what is no longer ours, what others might run instead. */
+  tick(): void {
+    const now = this.#options.engine.clock.monotonic()
+    const delay = this.#stations.size > 1 ? UNKNOWN_MIN_MS : 0
+    for (const station of this.#stations.values()) station.yieldHeld(now, delay)
+    void this.#check(CHECK_AFTER_MS)
+    if (this.#stopped || this.#loop === undefined) return
+    if (now - this.#turnedAt <= STUCK_MS + this.#options.pollMs * 2) return
+    this.#restarts += 1
+    this.#generation += 1
+    this.#options.log.error({ queue: this.queueName }, 'claiming of jobs came to a stop, and is begun anew')
+    this.#loop = this.#run(this.#generation)
   }
 
   #take(lease: Lease): void {
@@ -121,8 +215,8 @@ export class QueueRunner {
         new Ends(source, lease, {
           engine,
           onFailure: (error) => this.#report(error, 'ends of jobs could not be stored'),
-          onFailed: (_dead, delayMs) => this.#dueIn(delayMs),
-          onLost: () => {},
+          onFailed: (dead, delayMs) => this.#failed(dead, delayMs),
+          onLost: (count) => void (this.#late += count),
         }),
     )
     lease.signal.addEventListener('abort', () => this.#lose(lease), { once: true })
@@ -133,20 +227,22 @@ export class QueueRunner {
     if (this.#lease !== lease) return
     this.#lease = undefined
     for (const source of this.#sources) source.reset()
-    for (const station of this.#stations.values()) station.abort(lease.signal.reason)
     for (const ends of this.#ends) ends.drop()
     this.#ends = []
+    for (const station of this.#all()) station.lose(lease.signal.reason)
   }
 
-  async #run(): Promise<void> {
-    const { clock } = this.#options.engine
-    while (!this.#stopped) {
-      const wait = this.#quietUntil - clock.monotonic()
+  async #run(generation: number): Promise<void> {
+    const { engine, pollMs } = this.#options
+    while (!this.#stopped && generation === this.#generation) {
+      const now = engine.clock.monotonic()
+      this.#turnedAt = now
+      const wait = this.#quietUntil - now
       if (this.#lease === undefined || wait > 0 || !this.#isHungry()) {
-        await this.#alarm.wait(Math.max(1, Math.min(wait > 0 ? wait : Infinity, this.#options.pollMs)))
+        await this.#alarm.wait(wait > 0 ? Math.min(wait, pollMs * 2) : pollMs)
         continue
       }
-      await this.#claim(this.#lease, this.#ends)
+      await this.#claim(this.#lease, this.#ends, generation)
     }
   }
 
@@ -155,7 +251,7 @@ export class QueueRunner {
     return false
   }
 
-  async #claim(lease: Lease, all: readonly Ends[]): Promise<void> {
+  async #claim(lease: Lease, all: readonly Ends[], generation: number): Promise<void> {
     const hints = this.#hints
     try {
       let isDry = true
@@ -163,38 +259,74 @@ export class QueueRunner {
         let room = 0
         for (const station of this.#stations.values()) room += station.room
         if (room === 0) return
-        const limit = Math.min(room, MAX_CLAIM)
+        const limit = Math.min(room, this.#options.maxClaim ?? MAX_CLAIM)
         const tasks = await ends.source.claim(lease, limit)
         if (tasks.length > 0) moment('jobs.claimed', tasks.length)
         if (tasks.length === limit) isDry = false
-        for (const task of tasks) this.#dispatch(task, ends)
+        const isCurrent = !this.#stopped && generation === this.#generation
+        for (const task of tasks) this.#dispatch(task, ends, isCurrent)
         for (const station of this.#stations.values()) station.pump()
       }
       this.#failures = 0
-      if (isDry && hints === this.#hints) await this.#rest(hints)
+      this.#claimedAt = this.#options.engine.clock.monotonic()
+      if (isDry && hints === this.#hints) this.#rest(hints)
     } catch (error) {
+      if (lease.signal.aborted) return
       this.#failures += 1
       this.#report(toError(error), 'jobs could not be claimed')
       this.#restFor(backoffMs(this.#failures, this.#options.engine.random(), RETRY))
     }
   }
 
-  #dispatch(task: Awaited<ReturnType<TaskSource['claim']>>[number], ends: Ends): void {
-    const { queueName } = this.#options
+  #dispatch(task: HeldTask, ends: Ends, isCurrent: boolean): void {
+    const { queueName, engine, onUnknown } = this.#options
     const station = this.#stations.get(task.name ?? queueName)
+    if (station !== undefined && isCurrent) {
+      station.accept(task, ends)
+      return
+    }
     const { id, attempt } = task
-    if (station === undefined || this.#stopped)
-      ends.released.add({ id, attempt, delay: this.#stopped ? 0 : 1_000 })
-    else station.accept(task, ends)
+    if (!isCurrent || this.#stations.size === 0) {
+      ends.released.add({ id, attempt, delay: 0 })
+      return
+    }
+    this.#unknown += 1
+    onUnknown()
+    const age = engine.clock.now() - task.made
+    const delay = Math.min(UNKNOWN_MAX_MS, Math.max(UNKNOWN_MIN_MS, age / 2))
+    ends.released.add({ id, attempt, delay })
+    this.#report(
+      new Error(`no handler for jobs called "${task.name}" in this process`),
+      'a job is left to other processes',
+    )
   }
 
   /** Nothing to claim: until a hint, until the next one is due, or the poll. */
-  async #rest(hints: number): Promise<void> {
+  #rest(hints: number): void {
     const { engine, pollMs } = this.#options
     this.#restFor(pollMs * (0.75 + engine.random() / 2))
-    const due = await Promise.all(this.#sources.map((source) => source.nextDue()))
-    if (hints !== this.#hints) return
-    for (const ms of due) if (ms !== undefined) this.#dueIn(ms)
+    void this.#lookForDue(hints)
+  }
+
+  async #lookForDue(hints: number): Promise<void> {
+    if (this.#lookingForDue) return
+    this.#lookingForDue = true
+    try {
+      for (const source of this.#sources) {
+        const ms = await source.nextDue()
+        if (ms !== undefined && hints === this.#hints) this.#dueIn(ms)
+      }
+    } catch {
+      // The poll finds it, somewhat later.
+    } finally {
+      this.#lookingForDue = false
+    }
+  }
+
+  #failed(dead: readonly string[], delayMs: number): void {
+    this.#dueIn(delayMs)
+    if (dead.length === 0) return
+    this.#report(new Error(`${dead.length} dead, the first of them ${dead[0]}`), 'jobs became dead letters')
   }
 
   #dueIn(ms: number): void {
@@ -208,10 +340,57 @@ export class QueueRunner {
     this.#quietUntil = this.#options.engine.clock.monotonic() + ms
   }
 
+  /** Aborts runs of at least this age that are no longer ours: cancelled, or given to others. */
+  async #check(minAgeMs: number): Promise<void> {
+    const { engine } = this.#options
+    const lease = this.#lease
+    if (this.#checking || lease === undefined) return
+    const before = engine.clock.monotonic() - minAgeMs
+    const runs = [...this.#all()].flatMap((station) =>
+      [...station.runs].filter((run) => run.startedAt <= before && run.abortReason === undefined),
+    )
+    if (runs.length === 0) return
+    this.#checking = true
+    try {
+      const gone = await notHeld(engine.db, runs, lease.id)
+      for (const run of runs) {
+        if (!gone.has(run.id)) continue
+        run.abort(new SluiceError('SLUICE_CANCELLED', `job "${run.name}" ${run.id} was cancelled`))
+      }
+    } catch {
+      // Looked at again within a second.
+    } finally {
+      this.#checking = false
+    }
+  }
+
+  *#all(): Iterable<Station> {
+    yield* this.#stations.values()
+    yield* this.#leaving
+  }
+
+  #idle(): Promise<unknown> {
+    return Promise.all([...this.#all()].map((station) => station.idle()))
+  }
+
   #report(error: Error, what: string): void {
     const suppressed = this.#log.take()
     if (suppressed === undefined) return
     const { log, queueName } = this.#options
     log.warn({ err: error, queue: queueName, suppressed }, what)
+  }
+}
+
+/** Topic of the hint that a job of the queue was cancelled. */
+export function cancelTopic(queue: number): string {
+  return `x${queue}`
+}
+
+/** Waits for work that reports its own failures, or for the signal. */
+async function settled(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  try {
+    await waitOrAbort(work, signal)
+  } catch {
+    // The caller goes on with what it does at the deadline.
   }
 }

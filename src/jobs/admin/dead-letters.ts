@@ -1,0 +1,156 @@
+/** Dead letters: shown, put back, dropped. */
+import { invalidArgument } from '../../core/errors.ts'
+import type { Engine } from '../../engine/engine.ts'
+import type { DeadLetter, DeadLetterFilter, Redriven, RedriveOptions } from '../api.ts'
+import { sweepTopic } from '../keyed-source.ts'
+import { checkId, columns, toDeadLetter, type JobRow } from './rows.ts'
+
+const MAX_LIMIT = 10_000
+const DEFAULT_LIMIT = 100
+const DEFAULT_CANARY = 20
+/** Between two looks at the canaries, growing up to the second. */
+const LOOK_MS = 50
+const MAX_LOOK_MS = 1_000
+
+/** The filter as parameters $1 to $3: name of the job, ids, died before; null for none. */
+const MATCHES = `($1::text is null or coalesce(t.name, q.name) = $1) and ($2::bigint[] is null or t.id = any($2))
+  and ($3::timestamptz is null or t.died < $3)`
+
+/** in: the filter, $4 limit · out: rows, the youngest first */
+const LIST = `
+select ${columns(`'dead'`, 't.died', 't.why')}
+from sluice.dead t join sluice.queue q on q.id = t.queue where ${MATCHES} order by t.died desc, t.id desc limit $4`
+
+const GET = `
+select ${columns(`'dead'`, 't.died', 't.why')}
+from sluice.dead t join sluice.queue q on q.id = t.queue where t.id = $1`
+
+/** in: the filter, $4 limit · out: ids · effect: they are gone */
+const DROP = `
+delete from sluice.dead where id = any(array(
+  select t.id from sluice.dead t join sluice.queue q on q.id = t.queue where ${MATCHES} order by t.died, t.id limit $4))
+returning id`
+
+/**
+ * in: the filter, $4 limit, $5 ids to leave out
+ * out: id and queue of each, and whether it has a key
+ * effect: ready again under their own ids with fresh attempts, their errors kept; one whose unique name is taken stays
+ */
+const REDRIVE = `
+with p as materialized (
+  select t.* from sluice.dead t join sluice.queue q on q.id = t.queue
+  where ${MATCHES} and t.id <> all($5::bigint[]) order by t.died, t.id limit $4 for update of t skip locked),
+i as (
+  insert into sluice.task (id, queue, prio, shard, attempt, max_attempt, run_at, made, name, key, uniq, grp, body, head, errs, xid)
+  overriding system value
+  select id, queue, prio, shard, 0, max_attempt, clock_timestamp(), made, name, key, uniq, grp, body, head, errs,
+    case when key is not null then pg_current_xact_id() end from p
+  on conflict do nothing returning id, queue, key is not null as keyed),
+d as (delete from sluice.dead t using i where t.id = i.id)
+select id, queue, keyed from i`
+
+/** in: $1 ids · out: id, and whether it failed again, of those that are not done; the rest is */
+const CANARIES = `
+select id, attempt > 0 and owner is null as failed from sluice.task where id = any($1::bigint[])
+union all select id, true from sluice.dead where id = any($1::bigint[])`
+
+interface PutBack {
+  readonly id: string
+  readonly queue: number
+  readonly keyed: boolean
+}
+
+export async function listDead(engine: Engine, filter: DeadLetterFilter): Promise<readonly DeadLetter[]> {
+  const rows = await engine.db.query<JobRow>(LIST, [...matching(filter), limitOf(filter)], {
+    idempotent: true,
+    label: 'sluice.deadLetters',
+  })
+  return rows.map(toDeadLetter)
+}
+
+export async function getDead(engine: Engine, id: string): Promise<DeadLetter | undefined> {
+  const row = await engine.db.queryOne<JobRow>(GET, [checkId(id)], {
+    idempotent: true,
+    label: 'sluice.deadLetter',
+  })
+  return row === undefined ? undefined : toDeadLetter(row)
+}
+
+export async function dropDead(engine: Engine, filter: DeadLetterFilter): Promise<number> {
+  const rows = await engine.db.query(DROP, [...matching(filter), limitOf(filter)], {
+    idempotent: false,
+    label: 'sluice.dropDead',
+  })
+  return rows.length
+}
+
+/** The canaries first, and the rest when at most half of them failed again. Until the signal aborts they are waited for. */
+export async function redriveDead(
+  engine: Engine,
+  options: RedriveOptions,
+  signal: AbortSignal,
+): Promise<Redriven> {
+  const limit = limitOf(options)
+  const canary = options.canary ?? DEFAULT_CANARY
+  if (!Number.isSafeInteger(canary) || canary < 0) {
+    throw invalidArgument('deadLetters.redrive: canary', 'a whole number of at least 0', canary)
+  }
+  if (canary === 0 || limit <= canary) {
+    const all = await putBack(engine, options, limit)
+    return { redriven: all.length, stopped: false }
+  }
+  const first = await putBack(engine, options, canary)
+  if (first.length < canary) return { redriven: first.length, stopped: false }
+  if (await mostFail(engine, first, signal)) return { redriven: first.length, stopped: true }
+  // A canary that failed again and lies among the dead is not to be put back twice.
+  const done = first.map(({ id }) => id)
+  const rest = await putBack(engine, options, limit - first.length, done)
+  return { redriven: first.length + rest.length, stopped: false }
+}
+
+async function putBack(
+  engine: Engine,
+  filter: DeadLetterFilter,
+  limit: number,
+  without: readonly string[] = [],
+): Promise<readonly PutBack[]> {
+  const rows = await engine.db.query<PutBack>(REDRIVE, [...matching(filter), limit, without], {
+    idempotent: false,
+    label: 'sluice.redrive',
+  })
+  for (const queue of new Set(rows.map((row) => row.queue))) {
+    if (rows.some((row) => row.queue === queue && row.keyed)) engine.wake.signal(sweepTopic(queue))
+    engine.wake.signal(`q${queue}`)
+  }
+  return rows
+}
+
+/** Resolves as soon as it is certain. */
+async function mostFail(engine: Engine, canaries: readonly PutBack[], signal: AbortSignal): Promise<boolean> {
+  const ids = canaries.map(({ id }) => id)
+  const failed = new Set<string>()
+  for (let wait = LOOK_MS; ; wait = Math.min(MAX_LOOK_MS, wait * 1.5)) {
+    const open = await engine.db.query<{ id: string; failed: boolean }>(CANARIES, [ids], {
+      idempotent: true,
+      label: 'sluice.canaries',
+      signal,
+    })
+    for (const row of open) if (row.failed) failed.add(row.id)
+    if (failed.size * 2 > ids.length) return true
+    const undecided = open.filter(({ id }) => !failed.has(id)).length
+    if ((failed.size + undecided) * 2 <= ids.length) return false
+    await engine.clock.sleep(wait, { signal })
+  }
+}
+
+function matching({ job, ids, before }: DeadLetterFilter): readonly unknown[] {
+  if (before !== undefined && (!(before instanceof Date) || Number.isNaN(before.getTime()))) {
+    throw invalidArgument('deadLetters: before', 'a valid Date', String(before))
+  }
+  return [job ?? null, ids?.map(checkId) ?? null, before ?? null]
+}
+
+function limitOf({ limit = DEFAULT_LIMIT }: DeadLetterFilter): number {
+  if (Number.isSafeInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit
+  throw invalidArgument('deadLetters: limit', `a whole number from 1 to ${MAX_LIMIT}`, limit)
+}

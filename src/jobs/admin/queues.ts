@@ -1,0 +1,84 @@
+/** Queues as a whole: pause and resume, and what there is in each. */
+import { SluiceError } from '../../core/errors.ts'
+import type { EngineDatabase } from '../../engine/database.ts'
+import type { Engine } from '../../engine/engine.ts'
+import type { GroupStats, QueueStats } from '../api.ts'
+
+const MAX_REASON = 500
+
+/** Claims look at the row of the queue, so that a pause holds from the next claim on. */
+export async function pauseQueue(engine: Engine, queue: string, reason: string | undefined): Promise<void> {
+  const id = await engine.queues.id(queue)
+  await engine.db.execute(
+    'update sluice.queue set paused_at = coalesce(paused_at, clock_timestamp()), paused_why = $2 where id = $1',
+    [id, reason?.slice(0, MAX_REASON) ?? null],
+    { idempotent: true, label: 'sluice.pause' },
+  )
+  engine.wake.signal(`q${id}`)
+}
+
+export async function resumeQueue(engine: Engine, queue: string): Promise<void> {
+  const row = await engine.db.queryOne<{ id: number }>(
+    'update sluice.queue set paused_at = null, paused_why = null where name = $1 returning id',
+    [queue],
+    { idempotent: true, label: 'sluice.resume' },
+  )
+  if (row === undefined) {
+    throw new SluiceError('SLUICE_INVALID_ARGUMENT', `resume: there is no queue "${queue}"`, {
+      hint: 'Names of queues are in stats().',
+    })
+  }
+  engine.wake.signal(`q${row.id}`)
+}
+
+/** out: one row a queue · effect: none. Counts walk the rows of the queues: about 0.2 s for a million. */
+const STATS = `
+with t as (
+  select queue, count(*) filter (where owner is null and run_at <= clock_timestamp()) as ready,
+    count(*) filter (where owner is null and run_at > clock_timestamp()) as scheduled,
+    count(*) filter (where owner is not null) as running,
+    min(run_at) filter (where owner is null and run_at <= clock_timestamp()) as oldest
+  from sluice.task group by queue),
+d as (select queue, count(*) as dead from sluice.dead group by queue)
+select q.name, coalesce(t.ready, 0)::float8 as ready, coalesce(t.scheduled, 0)::float8 as scheduled,
+  coalesce(t.running, 0)::float8 as running, coalesce(d.dead, 0)::float8 as dead,
+  q.paused_at is not null as paused, q.paused_why as why,
+  coalesce(extract(epoch from clock_timestamp() - t.oldest) * 1000, 0)::float8 as oldest
+from sluice.queue q left join t on t.queue = q.id left join d on d.queue = q.id order by q.name`
+
+interface StatsRow {
+  readonly name: string
+  readonly ready: number
+  readonly scheduled: number
+  readonly running: number
+  readonly dead: number
+  readonly paused: boolean
+  readonly why: string | null
+  readonly oldest: number
+}
+
+export async function queueStats(db: EngineDatabase): Promise<readonly Omit<QueueStats, 'unknown'>[]> {
+  const rows = await db.query<StatsRow>(STATS, [], { idempotent: true, label: 'sluice.stats' })
+  return rows.map(({ name, ready, scheduled, running, dead, paused, why, oldest }) => ({
+    name,
+    ready,
+    scheduled,
+    running,
+    dead,
+    paused,
+    pausedWhy: why ?? undefined,
+    oldestReadyMs: Math.max(0, Math.round(oldest)),
+  }))
+}
+
+const GROUP = `
+select (select count(*) from sluice.task where grp = $1)::float8 as open,
+  (select count(*) from sluice.dead where grp = $1)::float8 as dead`
+
+export async function groupStats(db: EngineDatabase, group: string): Promise<GroupStats> {
+  const row = await db.queryOne<{ open: number; dead: number }>(GROUP, [group], {
+    idempotent: true,
+    label: 'sluice.group',
+  })
+  return { group, open: row?.open ?? 0, dead: row?.dead ?? 0 }
+}

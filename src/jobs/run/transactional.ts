@@ -1,0 +1,41 @@
+/**
+ * Handlers in a transaction: what they do through `tx` commits together with the job's end. When the job is no longer
+ * ours by then (its lease was lost, it was cancelled), nothing of it commits.
+ */
+import { SluiceError } from '../../core/errors.ts'
+import type { EngineDatabase } from '../../engine/database.ts'
+import type { JobHandler } from '../api.ts'
+import type { Job } from '../job.ts'
+import { GRACE_MS, type JobRun } from './job-run.ts'
+import { resultText } from './result-text.ts'
+
+export function transactional(
+  db: EngineDatabase,
+  job: Job<never, unknown>,
+  handler: JobHandler<unknown>,
+): (run: JobRun) => Promise<unknown> {
+  // The run's own timeout comes first, and names the job. A retry would run the handler again behind the attempt's back.
+  const options = { retries: 0, timeout: job.timeoutMs + GRACE_MS, label: 'sluice.handler' }
+  return async (run) => {
+    const value = await db.transaction(
+      async (tx) => {
+        run.enter(tx)
+        const result = await handler(run)
+        const { ends, id, attempt } = run
+        const { keepResultMs: keepMs } = job
+        const kept = keepMs > 0 ? { result: resultText(job, result) } : {}
+        const ours = await ends.source.done(tx, [{ id, attempt, keepMs, ...kept }], ends.lease)
+        if (!ours.has(id)) {
+          throw new SluiceError(
+            'SLUICE_LEASE_LOST',
+            `job "${job.name}" ${id}: it was taken from this process, so that its transaction was undone`,
+          )
+        }
+        return result
+      },
+      { ...options, signal: run.signal },
+    )
+    run.isStored = true
+    return value
+  }
+}
