@@ -4,9 +4,11 @@
  * it closes it.
  */
 import type { Clock } from '../core/clock.ts'
+import { SluiceError } from '../core/errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metric.ts'
 import type { EngineDatabase } from './database.ts'
+import { addOwnChores, Chores } from './maintenance.ts'
 import { migrateEngine } from './migrate.ts'
 import { Queues } from './queues.ts'
 import { CHANNEL, Wake } from './wake.ts'
@@ -34,6 +36,7 @@ export class Engine {
   readonly queues: Queues
   readonly wake: Wake
   readonly worker: Worker
+  readonly chores: Chores
   #users = 0
   #opening: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -59,6 +62,8 @@ export class Engine {
         for (const topic of topics) this.wake.signal(topic)
       },
     })
+    this.chores = new Chores({ db, clock, random, log })
+    addOwnChores(this.chores, db)
   }
 
   /** Resolves when it works. May be called again after it rejected, and by everyone who uses it. */
@@ -74,12 +79,12 @@ export class Engine {
     this.#users++
   }
 
-  /** Closes it when nobody else uses it. True when it is closed by then. */
-  async release(): Promise<boolean> {
-    if (--this.#users > 0) return false
+  /** Closes it when nobody else uses it. `onLast` is called at once where that is so. */
+  release(onLast: () => void = () => {}): Promise<void> {
+    if (--this.#users > 0) return Promise.resolve()
+    onLast()
     this.#closing ??= this.#close()
-    await this.#closing
-    return true
+    return this.#closing
   }
 
   async #open(signal: AbortSignal): Promise<void> {
@@ -87,10 +92,12 @@ export class Engine {
     signal.throwIfAborted()
     await this.wake.open({ notify: this.#options.notify ?? true })
     await this.worker.open(signal)
+    this.chores.open()
   }
 
   async #close(): Promise<void> {
     await this.#opening?.catch(() => {})
+    await this.chores.close(new SluiceError('SLUICE_SHUTDOWN', 'the engine is closing'))
     const results = await Promise.allSettled([this.wake.close(), this.worker.close()])
     for (const result of results) if (result.status === 'rejected') throw result.reason
   }
@@ -108,6 +115,9 @@ export function engineOf(options: EngineOptions): Engine {
 }
 
 /** Gives it back; the next who asks gets a new one when this was the last user. */
-export async function releaseEngine(engine: Engine): Promise<void> {
-  if ((await engine.release()) && engines.get(engine.db) === engine) engines.delete(engine.db)
+export function releaseEngine(engine: Engine): Promise<void> {
+  // Forgotten before it begins to close, so that nobody is handed one that closes.
+  return engine.release(() => {
+    if (engines.get(engine.db) === engine) engines.delete(engine.db)
+  })
 }
