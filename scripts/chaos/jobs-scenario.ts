@@ -14,11 +14,11 @@ export const jobsScenario: Scenario = {
   ],
   workerMoments: ['jobs.claimed', 'jobs.handled', 'jobs.acked', 'jobs.failed'],
   clientMoments: ['jobs.enqueue', 'jobs.enqueued'],
-  left: (db) => count(db, 'sluice.task'),
-  dead: (db) => count(db, 'sluice.dead'),
+  left: (db) => countRows(db, 'sluice.task'),
+  dead: (db) => countRows(db, 'sluice.dead'),
 }
 
-async function count(db: pg.Client, table: string): Promise<number> {
+export async function countRows(db: pg.Client, table: string): Promise<number> {
   const { rows } = await db.query<{ n: number }>(`select count(*)::int as n from ${table}`)
   return rows[0]?.n ?? 0
 }

@@ -9,10 +9,11 @@ import { parseArgs } from 'node:util'
 import { failed } from './check.ts'
 import { formatReport } from './report.ts'
 import { runChaos } from './run.ts'
+import { eventsScenario } from './events-scenario.ts'
 import { jobsScenario } from './jobs-scenario.ts'
 import type { Scenario } from './scenario.ts'
 
-const SCENARIOS: Readonly<Record<string, Scenario>> = { jobs: jobsScenario }
+const SCENARIOS: Readonly<Record<string, Scenario>> = { jobs: jobsScenario, events: eventsScenario }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { createTestDatabase } from '../../src/components/postgres/embedded/test-database.ts'
 import { seededRandom } from '../../src/testing/seeded-random.ts'
-import { check, type Verdict } from './check.ts'
+import { check, type Evidence, type Verdict } from './check.ts'
 import { Fleet } from './fleet.ts'
 import { EFFECTS_TABLE, ORDERS_TABLE } from './programs/tables.ts'
 import { readFacts, Recorder } from './record.ts'
@@ -90,10 +90,8 @@ export async function runChaos(options: RunOptions): Promise<RunReport> {
       log('no more faults: clients end, workers finish what is left')
       await workers.calm()
       await clients.stop()
-      const drained = await drain(scenario, db, log)
+      const drained = await drain(scenario, db, file, log)
       await workers.stop()
-      const facts = readFacts(file)
-      const { rows } = await db.query<{ id: string; by: string }>('select id, by from chaos_effects')
       const exits: Record<string, number> = {}
       for (const fleet of [workers, clients]) {
         for (const [how, times] of fleet.exits) exits[how] = (exits[how] ?? 0) + times
@@ -105,7 +103,7 @@ export async function runChaos(options: RunOptions): Promise<RunReport> {
         server: await serverOf(db, options.dsn === undefined),
         exits,
         dead: await scenario.dead(db),
-        ...check({ facts, rows, readers: scenario.readers, drained }),
+        ...check({ ...(await evidenceOf(scenario, db, file)), drained }),
       }
     } finally {
       await Promise.all([workers.stop(), clients.stop()])
@@ -117,15 +115,34 @@ export async function runChaos(options: RunOptions): Promise<RunReport> {
   }
 }
 
-async function drain(scenario: Scenario, db: pg.Client, log: (text: string) => void): Promise<boolean> {
+/** Waits until no task is left and each acknowledged one had its effects; the evidence as it is when asked for. */
+async function drain(
+  scenario: Scenario,
+  db: pg.Client,
+  file: string,
+  log: (text: string) => void,
+): Promise<boolean> {
   const until = Date.now() + DRAIN_MS
-  let left = await scenario.left(db)
-  while (left > 0 && Date.now() < until) {
-    await sleep(250)
-    left = await scenario.left(db)
+  for (;;) {
+    const left = await scenario.left(db)
+    const missing =
+      left > 0 ? left : check({ ...(await evidenceOf(scenario, db, file)), drained: true }).lost.length
+    if (missing === 0) return true
+    if (Date.now() > until) {
+      log(`${missing} left after ${DRAIN_MS / 1_000} s`)
+      return false
+    }
+    await sleep(500)
   }
-  if (left > 0) log(`${left} left after ${DRAIN_MS / 1_000} s`)
-  return left === 0
+}
+
+async function evidenceOf(
+  scenario: Scenario,
+  db: pg.Client,
+  file: string,
+): Promise<Omit<Evidence, 'drained'>> {
+  const { rows } = await db.query<{ id: string; by: string }>('select id, by from chaos_effects')
+  return { facts: readFacts(file), rows, readers: scenario.readers }
 }
 
 async function openDatabase(dsn: string | undefined): Promise<AsyncDisposable & { readonly dsn: string }> {

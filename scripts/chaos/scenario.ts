@@ -10,7 +10,7 @@ export interface Scenario {
   /** Moments at which its processes end themselves. */
   readonly workerMoments: readonly string[]
   readonly clientMoments: readonly string[]
-  /** What is still to be done, dead letters not counted. */
+  /** Tasks that are still to be done, dead letters not counted. */
   left(db: pg.Client): Promise<number>
   /** Dead letters: attempts were used up, which a run must not come to. */
   dead(db: pg.Client): Promise<number>
