@@ -27,6 +27,7 @@ interface DueRow {
 
 /** Schedules of one turn. */
 const MAX_SCHEDULES = 100
+const LIMIT_IDLE = `set local idle_in_transaction_session_timeout = ${STATEMENT_TIMEOUT_MS}`
 
 export interface Turn {
   readonly worker: string
@@ -40,6 +41,8 @@ export interface Turn {
 export function takeTurn(db: EngineDatabase, turn: Turn): PromiseLike<readonly Claimed[]> {
   return db.transaction(
     async (tx) => {
+      // A process that freezes in here must not hold the rows for longer than its claims count.
+      await tx.execute(LIMIT_IDLE)
       const rows = await tx.query<DueRow>(LOCK_DUE, [turn.names, MAX_SCHEDULES])
       const claimed: Claimed[] = []
       for (const row of rows) {
