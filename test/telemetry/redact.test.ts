@@ -10,6 +10,7 @@ import {
   redactUrl,
   redactValue,
 } from '../../src/telemetry/redact.ts'
+import { cpuMs } from '../support/cpu-time.ts'
 
 const CANARY = 'cAn4ry-s3cret'
 
@@ -192,9 +193,9 @@ test('any value whatever becomes JSON, and any long text is done in linear time'
     }),
   )
   for (const part of ['a://', 'password', 'a.', 'token="', 'Bearer ', 'a@', "secret='\\\\", 'Cookie:']) {
-    const startedAt = performance.now()
+    const startedAt = cpuMs()
     redactText(part.repeat(20_000))
-    const took = performance.now() - startedAt
+    const took = cpuMs() - startedAt
     assert(took < 2_000, `${JSON.stringify(part)} took ${Math.round(took)} ms`)
   }
 })

@@ -6,6 +6,7 @@ import { globToRegExp } from '../../../src/components/redis/memory/glob.ts'
 import { MemoryStore } from '../../../src/components/redis/memory/store.ts'
 import { ManualClock } from '../../../src/testing/manual-clock.ts'
 import { connectRedis, hasCode } from './support.ts'
+import { cpuMs } from '../../support/cpu-time.ts'
 
 test('a key ends to the millisecond, and a jump of the wall clock ends nothing', async () => {
   const clock = new ManualClock()
@@ -231,10 +232,10 @@ test('globs match as the server matches them', () => {
 })
 
 test('a hostile glob takes no time', () => {
-  const from = performance.now()
+  const from = cpuMs()
   globToRegExp('*a'.repeat(12)).test('a'.repeat(200))
   globToRegExp('*'.repeat(10_000)).test('a'.repeat(10_000))
-  assert.ok(performance.now() - from < 1_000)
+  assert.ok(cpuMs() - from < 1_000)
 })
 
 test('the sweep goes on where it stopped while keys come and go', () => {
