@@ -5,6 +5,7 @@
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
 import { FROM_THE_BEGINNING, type ClaimPosition } from './claim-position.ts'
 import type { HeldTask } from './task.ts'
+import { UNIQ_AT_CLAIM } from './unique-name.ts'
 
 /**
  * in: $1 queue, $2 worker, $3 limit, $4 for each priority the due time to begin at, in milliseconds since 1970
@@ -24,7 +25,8 @@ with c as materialized (
   where exists (select from sluice.worker where id = $2 and dead_at is null)
     and not exists (select from sluice.queue where id = $1 and paused_at is not null)
   limit $3)
-update sluice.task t set owner = $2, attempt = t.attempt + 1 where t.id = any(array(select id from c))
+update sluice.task t set owner = $2, attempt = t.attempt + 1, uniq = ${UNIQ_AT_CLAIM}
+where t.id = any(array(select id from c))
 returning t.id, t.queue, t.name, t.prio, t.attempt, t.max_attempt, t.key, t.uniq, t.grp, t.body, t.head, t.errs,
   extract(epoch from t.run_at)::float8 * 1000 as run_at, extract(epoch from t.made)::float8 * 1000 as made`
 

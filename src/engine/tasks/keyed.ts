@@ -9,6 +9,7 @@
  */
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
 import type { HeldTask } from './task.ts'
+import { UNIQ_AT_CLAIM } from './unique-name.ts'
 
 /** Shards of a keyed queue. Lasting: tasks are stored with the number of their shard. */
 export const KEY_SHARDS = 8
@@ -55,7 +56,8 @@ with c as materialized (
     and exists (select from sluice.worker where id = $2 and dead_at is null)
     and not exists (select from sluice.queue where id = $1 and paused_at is not null)
   for update of t skip locked)
-update sluice.task t set owner = $2, attempt = t.attempt + 1 where t.id = any(array(select id from c))
+update sluice.task t set owner = $2, attempt = t.attempt + 1, uniq = ${UNIQ_AT_CLAIM}
+where t.id = any(array(select id from c))
 returning t.id, t.queue, t.name, t.prio, t.attempt, t.max_attempt, t.key, t.uniq, t.grp, t.body, t.head, t.errs,
   extract(epoch from t.run_at)::float8 * 1000 as run_at, extract(epoch from t.made)::float8 * 1000 as made`
 

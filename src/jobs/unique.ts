@@ -1,0 +1,36 @@
+/** From the option `unique` of a job to how its task is stored. */
+import { durationMs } from '../core/duration.ts'
+import { invalidArgument } from '../core/errors.ts'
+import { UNIQUE_WHILE_QUEUED } from '../engine/tasks/unique-name.ts'
+import type { UniqueOptions } from './api.ts'
+
+export interface Unique {
+  readonly uniq: string
+  readonly windowMs?: number
+  readonly replace?: boolean
+}
+
+const OPTIONS: ReadonlySet<string> = new Set(['key', 'while', 'for', 'replace'])
+
+/** Throws SLUICE_INVALID_ARGUMENT. Names are those of one job: another one of the same queue has its own. */
+export function uniqueOf(job: string, unique: string | UniqueOptions): Unique {
+  const what = `job "${job}": unique`
+  const options: UniqueOptions = typeof unique === 'string' ? { key: unique } : unique
+  for (const name in options) {
+    if (!OPTIONS.has(name)) throw invalidArgument(what, `only ${[...OPTIONS].join(', ')}`, name)
+  }
+  const { key, while: during, for: window, replace = false } = options
+  if (typeof key !== 'string' || key.length === 0 || key.length > 200 || key.includes('\0')) {
+    throw invalidArgument(`${what}: key`, 'a text of 1 to 200 characters', key)
+  }
+  if (typeof replace !== 'boolean') throw invalidArgument(`${what}: replace`, 'true or false', replace)
+  const more = replace ? { replace } : {}
+  if (window !== undefined) {
+    if (during !== undefined) throw invalidArgument(`${what}: for`, 'no "while" beside it', window)
+    return { uniq: `${job}:${key}`, windowMs: durationMs(window, `${what}: for`), ...more }
+  }
+  if (during !== undefined && during !== 'queued' && during !== 'running') {
+    throw invalidArgument(`${what}: while`, '"queued" or "running"', during)
+  }
+  return { uniq: `${during === 'queued' ? UNIQUE_WHILE_QUEUED : 'r:'}${job}:${key}`, ...more }
+}
