@@ -246,26 +246,26 @@ export interface Events extends ComponentBase {
   subscribe<Input, Output>(
     event: EventType<Input, Output> | readonly EventType<Input, Output>[],
     name: string,
-    handler: EventHandler<Output>,
-    options?: SubscribeOptions,
-  ): Subscription
-  subscribe<Input, Output>(
-    event: EventType<Input, Output> | readonly EventType<Input, Output>[],
-    name: string,
     handler: EventBatchHandler<Output>,
     options: BatchSubscribeOptions,
   ): Subscription
   subscribe(
     pattern: string,
     name: string,
-    handler: EventHandler<unknown>,
+    handler: EventBatchHandler<unknown>,
+    options: BatchSubscribeOptions,
+  ): Subscription
+  subscribe<Input, Output>(
+    event: EventType<Input, Output> | readonly EventType<Input, Output>[],
+    name: string,
+    handler: EventHandler<Output>,
     options?: SubscribeOptions,
   ): Subscription
   subscribe(
     pattern: string,
     name: string,
-    handler: EventBatchHandler<unknown>,
-    options: BatchSubscribeOptions,
+    handler: EventHandler<unknown>,
+    options?: SubscribeOptions,
   ): Subscription
   /**
    * True for the first time that `reader` sees the event, and false ever after: for readers that get it through a

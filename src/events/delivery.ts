@@ -51,6 +51,7 @@ export class Delivery {
   async deliver(events: readonly StoredEvent[]): Promise<void> {
     const { attempts } = this.#parts
     let open = await this.#behindParked(events)
+    const errors: Errors = new Map()
     for (let attempt = 1; open.length > 0; attempt++) {
       this.#onTry()
       const outcome = await attempts.run(open, { attempt, signal: this.#signal })
@@ -58,7 +59,8 @@ export class Delivery {
       const failed = this.#failuresOf(open, outcome)
       moment('events.handled', open.length - failed.length)
       if (failed.length === 0) return
-      if (this.#isOver(failed, attempt)) return this.#spill(failed, attempt)
+      remember(errors, failed, attempt)
+      if (this.#isOver(failed, attempt)) return this.#spill(failed, attempt, errors)
       open = failed.map(({ event }) => event)
       await this.#rest(attempt, failed)
     }
@@ -68,6 +70,7 @@ export class Delivery {
   async deliverInTransaction(events: readonly StoredEvent[], behind: Position): Promise<void> {
     const { engine, attempts, spec } = this.#parts
     const open = await this.#behindParked(events)
+    const errors: Errors = new Map()
     for (let attempt = 1; open.length > 0; attempt++) {
       this.#onTry()
       let outcome: Outcome = []
@@ -90,7 +93,8 @@ export class Delivery {
       }
       const together = new Error('another event of its transaction failed')
       const failed = open.map((event, index): Failure => ({ event, error: outcome[index] ?? together }))
-      if (this.#isOver(failed, attempt)) return this.#spill(failed, attempt)
+      remember(errors, failed, attempt)
+      if (this.#isOver(failed, attempt)) return this.#spill(failed, attempt, errors)
       await this.#rest(attempt, failed)
     }
   }
@@ -158,7 +162,7 @@ export class Delivery {
     await engine.clock.sleep(backoffMs(attempt, engine.random(), backoff), { signal: this.#signal })
   }
 
-  async #spill(failed: readonly Failure[], attempt: number): Promise<void> {
+  async #spill(failed: readonly Failure[], attempt: number, errors: Errors): Promise<void> {
     const { spec, engine } = this.#parts
     for (const { event, error } of failed.slice(0, 3)) {
       engine.log.warn(
@@ -166,12 +170,13 @@ export class Delivery {
         'an event could not be delivered, and is tried again later',
       )
     }
-    await this.#write(failed, attempt)
+    await this.#write(failed, attempt, errors)
   }
 
   async #write(
     failed: readonly { readonly event: StoredEvent; readonly error: Error | undefined }[],
     attempt: number,
+    errors?: Errors,
   ): Promise<void> {
     const { spec, engine, row } = this.#parts
     const parked = spec.onFail === 'park' ? this.#parked : undefined
@@ -191,7 +196,7 @@ export class Delivery {
           isHopeless || error === undefined
             ? 0
             : backoffMs(Math.max(1, attempt), engine.random(), spec.backoff),
-        error: error?.message,
+        errors: errors?.get(event) ?? [],
         ordered: isKept,
       })
     }
@@ -205,6 +210,20 @@ export class Delivery {
     }
     moment('events.parked', spilled.length)
     engine.wake.signal(`q${row.queue}`)
+  }
+}
+
+/** Of the attempts of each event; of many the last. */
+type Errors = Map<StoredEvent, { readonly attempt: number; readonly error: string }[]>
+
+const MAX_ERRORS = 25
+
+function remember(errors: Errors, failed: readonly Failure[], attempt: number): void {
+  for (const { event, error } of failed) {
+    const known = errors.get(event) ?? []
+    known.push({ attempt, error: error.message })
+    if (known.length > MAX_ERRORS) known.shift()
+    errors.set(event, known)
   }
 }
 

@@ -30,9 +30,10 @@ export async function runReplay(
       const [row] = await listReplays(engine.db, { id })
       let position = await readReplayCursor(engine.db, id)
       if (row === undefined || row.finished !== null || position === undefined) return
+      await interest.learn(Infinity)
       while (!lease.draining.aborted) {
         await parts.gate.wait(lease.draining)
-        const page = await pageBehind(parts, interest, position)
+        const page = await pageBehind(parts, interest, position, row.upto)
         const isLast = page === undefined || BigInt(page.till) >= BigInt(row.upto)
         if (page !== undefined) {
           const moved = await deliverPage(parts, interest, row, page, lease, (to, count) =>
@@ -56,11 +57,19 @@ export async function runReplay(
 /** Undefined where there is no later tick. Its pages are its own: nobody else stands there. */
 async function pageBehind(
   { engine }: SubscriberParts,
-  { topics }: LogInterest,
+  interest: LogInterest,
   from: Position,
+  upto: string,
 ): Promise<Page | undefined> {
-  const till = from.till ?? (await nextWindow(engine.db, from.tick))?.till
-  return till === undefined ? undefined : readPage(engine.db, [...topics], from, till)
+  let { till } = from
+  if (till === null) {
+    const window = await nextWindow(engine.db, from.tick, upto)
+    if (window === undefined) return undefined
+    // This process may hold no shard, and then has read nothing that told it of topics.
+    await interest.learn(window.newestTopic)
+    till = window.till
+  }
+  return readPage(engine.db, [...interest.topics], from, till)
 }
 
 /** False where the replay was cancelled, or is another's. */

@@ -28,6 +28,8 @@ export interface LogInterest {
   readonly topics: ReadonlySet<number>
   /** The next page behind `from`; waits until there is one. Rows of other topics may be among them. */
   next(from: Position, signal: AbortSignal): Promise<Page>
+  /** Learns of topics up to that id, for those who read without it. */
+  learn(newestTopic: number): Promise<void>
   close(): void
 }
 
@@ -80,6 +82,7 @@ export class LogReader {
     return {
       topics: interest.topics,
       next: (from, signal) => this.#next(from, signal),
+      learn: (newestTopic) => this.#know(newestTopic),
       close: () => {
         if (this.#interests.delete(interest)) this.#recount()
       },
@@ -134,11 +137,16 @@ export class LogReader {
       if (window === undefined) return undefined
       ;({ till, newestTopic } = window)
     }
-    if (newestTopic > topics.newest) await topics.refresh()
-    if (topics.newest > this.#seenTopic) this.#learn()
+    await this.#know(newestTopic)
     const page = await readPage(engine.db, this.#union, from, till)
     moment('events.read', page.rows.length)
     return page
+  }
+
+  async #know(newestTopic: number): Promise<void> {
+    const { topics } = this.#options
+    if (newestTopic > topics.newest) await topics.refresh()
+    if (topics.newest > this.#seenTopic) this.#learn()
   }
 
   /** Topics that were learned of are given to those whose patterns they match. */

@@ -14,8 +14,8 @@ export interface Spilled {
   readonly maxAttempt: number
   /** Milliseconds until the next. */
   readonly delayMs: number
-  /** The last error; undefined for one that only waits behind another of its key. */
-  readonly error: string | undefined
+  /** Of the attempts so far; none for one that only waits behind another of its key. */
+  readonly errors: readonly { readonly attempt: number; readonly error: string }[]
   /** Its key is kept in order. */
   readonly ordered: boolean
 }
@@ -41,10 +41,10 @@ ins as (
   insert into sluice.task (queue, name, shard, attempt, max_attempt, run_at, made, xid, key, uniq, body, head, errs)
   select $2, a.topic, $4, a.attempt, a.max_attempt, clock_timestamp() + a.delay * interval '1 ms', clock_timestamp(),
     case when a.key is not null then pg_current_xact_id() end, a.key, a.uniq, a.body, a.head,
-    case when a.error is not null then jsonb_build_array(jsonb_build_object('at', clock_timestamp(),
-      'attempt', a.attempt, 'error', a.error)) end
-  from own, json_to_recordset($1::json) with ordinality as a(topic text, attempt smallint, max_attempt smallint,
-    delay float8, key text, uniq text, body text, head text, error text, n bigint)
+    (select jsonb_agg(jsonb_build_object('at', clock_timestamp(), 'attempt', f.attempt, 'error', left(f.error, 4000)))
+      from json_to_recordset(a.errors) as f(attempt smallint, error text))
+  from own, json_to_recordset($1::json) as a(n int, topic text, attempt smallint, max_attempt smallint,
+    delay float8, key text, uniq text, body text, head text, errors json)
   order by n
   on conflict (queue, uniq) where uniq is not null do nothing
   returning uniq)
@@ -60,9 +60,10 @@ export async function spillEvents(
   cursor: CursorOwner,
   events: readonly Spilled[],
 ): Promise<ReadonlySet<string> | undefined> {
-  const tasks = events.map(({ row, topic, attempt, maxAttempt, delayMs, error, ordered }) => {
+  const tasks = events.map(({ row, topic, attempt, maxAttempt, delayMs, errors, ordered }, n) => {
     const head: SpilledHead = { id: row.id, version: row.version, at: row.at, key: row.key, head: row.head }
     return {
+      n,
       topic,
       attempt,
       max_attempt: maxAttempt,
@@ -71,7 +72,7 @@ export async function spillEvents(
       uniq: `e${row.id}`,
       body: row.body,
       head: JSON.stringify(head),
-      error,
+      errors,
     }
   })
   const answer = await db.queryOne<{ held: boolean; made: string[] }>(

@@ -7,9 +7,9 @@ import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
  */
 const DUE = `
 select q.id as queue, min(greatest(0, extract(epoch from t.run_at - clock_timestamp()) * 1000))::float8 as ms
-from unnest($1::int[]) q(id) cross join generate_series(0::smallint, 9::smallint) p(prio)
+from unnest($1::int[]) q(id) cross join generate_series(0, 9) p(prio)
 cross join lateral (
-  select run_at from sluice.task where queue = q.id and prio = p.prio and owner is null and key is null
+  select run_at from sluice.task where queue = q.id and prio = p.prio::smallint and owner is null and key is null
   order by run_at limit 1) t
 group by q.id`
 

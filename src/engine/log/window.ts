@@ -44,8 +44,11 @@ export const PAGE_BYTES = 8_388_608
 /** A character of a string takes three bytes at most. */
 const BYTES_PER_CHARACTER = 3
 
+/** Ticks that are thinned out are nobody's choice, but for the one at which a reader wants to end. */
+const CHOICE = `(t.thinned is null or t.n = $2) and ($2::bigint is null or t.n <= $2)`
+
 /**
- * in: $1 tick
+ * in: $1 tick, $2 the last tick that may be taken; null for any
  * out: n of the tick at the window's end, the newest topic; no row where there is no later tick
  *
  * The newest topic is read when that tick is committed already, thus after every transaction that is visible in it.
@@ -53,15 +56,16 @@ const BYTES_PER_CHARACTER = 3
 const NEXT = `
 with a as materialized (select n, hi from sluice.tick where n = $1)
 select n::text as till, (select coalesce(max(id), 0) from sluice.topic) as "newestTopic" from (
-  (select t.n from sluice.tick t, a where t.n > a.n and t.hi <= a.hi + ${SPAN} and t.thinned is null order by t.n desc limit 1)
-  union all (select t.n from sluice.tick t, a where t.n > a.n and t.thinned is null order by t.n limit 1)) b limit 1`
+  (select t.n from sluice.tick t, a where t.n > a.n and t.hi <= a.hi + ${SPAN} and ${CHOICE} order by t.n desc limit 1)
+  union all (select t.n from sluice.tick t, a where t.n > a.n and ${CHOICE} order by t.n limit 1)) b limit 1`
 
 /** The end of the window that begins at `tick`, and the highest id of a topic that may have events in it. */
 export async function nextWindow(
   db: EngineDatabase,
   tick: string,
+  last: string | null = null,
 ): Promise<{ readonly till: string; readonly newestTopic: number } | undefined> {
-  return db.queryOne(NEXT, [tick], {
+  return db.queryOne(NEXT, [tick, last], {
     label: 'sluice.window.next',
     idempotent: true,
     timeout: STATEMENT_TIMEOUT_MS,
