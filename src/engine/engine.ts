@@ -8,6 +8,7 @@ import { SluiceError } from '../core/errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metric.ts'
 import type { EngineDatabase } from './database.ts'
+import { Facts } from './facts.ts'
 import { addOwnChores, Chores } from './maintenance.ts'
 import { migrateEngine } from './migrate.ts'
 import { Queues } from './queues.ts'
@@ -37,6 +38,7 @@ export class Engine {
   readonly wake: Wake
   readonly worker: Worker
   readonly chores: Chores
+  readonly facts: Facts
   #users = 0
   #opening: Promise<void> | undefined
   #closing: Promise<void> | undefined
@@ -64,6 +66,7 @@ export class Engine {
     })
     this.chores = new Chores({ db, clock, random, log })
     addOwnChores(this.chores, db)
+    this.facts = new Facts({ db, clock, random, log, metrics, beatAgeMs: () => this.worker.beatAgeMs })
   }
 
   /** Resolves when it works. May be called again after it rejected, and by everyone who uses it. */
@@ -93,11 +96,13 @@ export class Engine {
     await this.wake.open({ notify: this.#options.notify ?? true })
     await this.worker.open(signal)
     this.chores.open()
+    this.facts.open()
   }
 
   async #close(): Promise<void> {
     await this.#opening?.catch(() => {})
     await this.chores.close(new SluiceError('SLUICE_SHUTDOWN', 'the engine is closing'))
+    await this.facts.close()
     const results = await Promise.allSettled([this.wake.close(), this.worker.close()])
     for (const result of results) if (result.status === 'rejected') throw result.reason
   }

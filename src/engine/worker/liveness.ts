@@ -13,7 +13,7 @@
 /** Class of the session locks of workers. Chosen at random, once; the same in every version. */
 const LOCK_CLASS = 1_836_020_001
 /** Key of the lock under which workers are looked over. */
-const REAP_LOCK = 7_263_001_984_517_235
+const REAP_LOCK = 7_263_001_984_517_240
 
 const lockKey = (id: string): string => `${LOCK_CLASS}, (${id} % 2147483648)::int`
 

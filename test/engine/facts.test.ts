@@ -1,0 +1,110 @@
+/** Figures about the engine: right, bounded, and shown without a query. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { claimTasks } from '../../src/engine/tasks/claim.ts'
+import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
+import { failTasks } from '../../src/engine/tasks/finish.ts'
+import { Facts } from '../../src/engine/facts.ts'
+import type { Postgres } from '../../src/components/postgres/index.ts'
+import type { Logger } from '../../src/telemetry/log.ts'
+import { silentLogger } from '../../src/telemetry/log.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import type { Metrics } from '../../src/telemetry/metric.ts'
+import { ManualClock } from '../../src/testing/manual-clock.ts'
+import { ownDatabase } from '../support/own-database.ts'
+import { serverAt } from '../support/servers.ts'
+import { newTask, openTables, worker } from './tasks-support.ts'
+
+const server = await serverAt('postgres')
+const options = { skip: server.skip, timeout: 60_000 }
+
+function factsOf(
+  db: Postgres,
+  log: Logger = silentLogger,
+  xminWarnMs = 300_000,
+): { facts: Facts; metrics: Metrics } {
+  const metrics = createMetrics()
+  const clock = new ManualClock()
+  return {
+    facts: new Facts({ db, clock, random: () => 0.5, log, metrics, beatAgeMs: () => 1_500, xminWarnMs }),
+    metrics,
+  }
+}
+
+test(
+  'tasks are counted by queue and state, and a queue that is empty again shows zero',
+  options,
+  async () => {
+    await using own = await ownDatabase(server.url)
+    await using tables = await openTables(own.dsn)
+    const { db } = tables
+    const id = await worker(db)
+    await enqueueTasks(db, [
+      ...Array.from({ length: 6 }, () => newTask({ run_at: '2020-01-01T00:00:00Z' })),
+      newTask({ delay: 3_600_000 }),
+      newTask({ key: 'k' }),
+      newTask({ key: 'k', delay: 3_600_000 }),
+      newTask({ queue: 2, delay: 3_600_000 }),
+    ])
+    const held = await claimTasks(db, 1, id, 3)
+    await failTasks(db, [{ ...held[0]!, delay: -1, error: 'bad' }], id)
+    const { facts, metrics } = factsOf(db)
+    facts.open()
+    const { queues, workers, xminAgeMs } = await facts.read()
+    const one = queues.find(({ queue }) => queue === 'one')
+    assert.ok((one?.oldestReadyMs ?? 0) > 86_400_000)
+    assert.deepEqual(
+      { ...one, oldestReadyMs: 0 },
+      {
+        queue: 'one',
+        ready: 4,
+        scheduled: 2,
+        running: 2,
+        dead: 1,
+        oldestReadyMs: 0,
+      },
+    )
+    assert.deepEqual(
+      queues.find(({ queue }) => queue === 'two'),
+      { queue: 'two', ready: 0, scheduled: 1, running: 0, dead: 0, oldestReadyMs: 0 },
+    )
+    assert.equal(workers, 1)
+    assert.ok(xminAgeMs >= 0)
+    assert.match(metrics.expose(), /sluice_engine_ready_tasks\{component="db",queue="one"\} 4\n/)
+    assert.match(metrics.expose(), /sluice_engine_heartbeat_age_seconds\{component="db"\} 1.5\n/)
+    await db.execute('truncate sluice.task, sluice.dead')
+    await facts.read()
+    assert.match(metrics.expose(), /sluice_engine_ready_tasks\{component="db",queue="one"\} 0\n/)
+    assert.match(metrics.expose(), /sluice_engine_scheduled_tasks\{component="db",queue="two"\} 0\n/)
+    await facts.close()
+  },
+)
+
+test('counting stops early, however many tasks there are', options, async () => {
+  await using own = await ownDatabase(server.url)
+  await using tables = await openTables(own.dsn)
+  const { db } = tables
+  await db.execute(`insert into sluice.task (queue, body) select 1, '{}' from generate_series(1, 30000)`)
+  await db.execute('analyze sluice.task')
+  const { facts } = factsOf(db)
+  const { queues } = await facts.read()
+  assert.equal(queues[0]?.ready, 10_000)
+})
+
+test('a transaction that stays open is warned of once', options, async () => {
+  await using own = await ownDatabase(server.url)
+  await using tables = await openTables(own.dsn)
+  const { db } = tables
+  const warnings: unknown[] = []
+  const log: Logger = { ...silentLogger, warn: (...args: unknown[]) => void warnings.push(args) }
+  const { facts } = factsOf(db, log, 0)
+  await db.transaction(
+    async (tx) => {
+      await tx.query('select count(*) from sluice.task')
+      await facts.read()
+      await facts.read()
+    },
+    { isolation: 'repeatable read' },
+  )
+  assert.equal(warnings.length, 1)
+})
