@@ -11,6 +11,7 @@ import type { Engine } from '../engine/engine.ts'
 import { moment } from '../engine/moments.ts'
 import { enqueueTasks } from '../engine/tasks/enqueue.ts'
 import type { NewTask } from '../engine/tasks/task.ts'
+import { enqueueUnique, type UniqueTask } from '../engine/tasks/unique.ts'
 import { Batcher } from '../pool/batcher.ts'
 import type { EnqueuedJob } from './api.ts'
 import type { Draft } from './prepare.ts'
@@ -44,7 +45,9 @@ export class Enqueuer implements AsyncDisposable {
 
   /** Stores one: in the transaction, or with others of the same moment. */
   one(queue: string, draft: Draft, tx: Transaction | undefined): Promise<EnqueuedJob> {
-    if (tx !== undefined) return this.many(queue, [draft], tx).then(([stored]) => stored!)
+    if (tx !== undefined || draft.uniq !== undefined) {
+      return this.many(queue, [draft], tx).then(([stored]) => stored!)
+    }
     const id = this.#engine.queues.known(queue)
     if (id !== undefined) return this.#add(draft, id)
     return this.#engine.queues.id(queue).then((late) => this.#add(draft, late))
@@ -58,7 +61,9 @@ export class Enqueuer implements AsyncDisposable {
   ): Promise<readonly EnqueuedJob[]> {
     if (drafts.length === 0) return []
     const id = await this.#engine.queues.id(queue)
-    const chunks = inChunks(drafts.map((draft): NewTask => ({ ...draft, queue: id })))
+    const tasks = drafts.map((draft): NewTask => ({ ...draft, queue: id }))
+    const chunks = inChunks(tasks)
+    if (tasks.some(isUnique)) return this.#manyUnique(tasks, tx)
     if (tx !== undefined) {
       const stored = await this.#insertAll(tx, chunks)
       tx.afterCommit(() => this.#hint(chunks[0]!))
@@ -74,6 +79,34 @@ export class Enqueuer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#batcher[Symbol.asyncDispose]()
+  }
+
+  /** Unique ones first, all in one order, so that two calls that overlap wait for each other in one way only. */
+  async #manyUnique(tasks: readonly NewTask[], tx: Transaction | undefined): Promise<readonly EnqueuedJob[]> {
+    const plain = tasks.filter((task) => !isUnique(task))
+    const store = async (on: Queryable): Promise<readonly EnqueuedJob[]> => {
+      moment('jobs.enqueue', tasks.length)
+      const unique = (await enqueueUnique(on, tasks.filter(isUnique))).values()
+      const others: EnqueuedJob[] = []
+      if (plain.length > 0) {
+        for (const chunk of inChunks(plain)) others.push(...(await this.#insert(on, chunk)))
+      }
+      moment('jobs.enqueued', tasks.length)
+      const rest = others.values()
+      return tasks.map((task) => (isUnique(task) ? unique : rest).next().value!)
+    }
+    if (tx !== undefined) {
+      const stored = await store(tx)
+      tx.afterCommit(() => this.#hint(tasks))
+      return stored
+    }
+    const { db } = this.#engine
+    const stored =
+      tasks.length === 1
+        ? await store(db)
+        : await db.transaction((own) => store(own), { label: 'sluice.enqueueMany' })
+    this.#hint(tasks)
+    return stored
   }
 
   #add(draft: Draft, queue: number): AsyncResult<EnqueuedJob> {
@@ -113,6 +146,10 @@ export class Enqueuer implements AsyncDisposable {
       this.#engine.wake.signal(`q${queue}`)
     }
   }
+}
+
+function isUnique(task: NewTask): task is UniqueTask {
+  return task.uniq !== undefined
 }
 
 /** In pieces that a statement takes. Throws SLUICE_TOO_LARGE. */

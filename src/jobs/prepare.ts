@@ -1,6 +1,6 @@
 /** From what `enqueue` is handed to the row that it becomes: everything checked, before anything is sent. */
 import { durationMs } from '../core/duration.ts'
-import { invalidArgument, SluiceError } from '../core/errors.ts'
+import { invalidArgument } from '../core/errors.ts'
 import { checkData } from '../core/standard-schema.ts'
 import { keyShard } from '../engine/tasks/keyed.ts'
 import type { NewTask } from '../engine/tasks/task.ts'
@@ -8,9 +8,10 @@ import { carrier } from '../telemetry/context.ts'
 import type { EnqueueOptions } from './api.ts'
 import { encode } from './encode.ts'
 import type { Job } from './job.ts'
+import { uniqueOf, type Unique } from './unique.ts'
 
 /** A task whose queue is known by name only. */
-export type Draft = Omit<NewTask, 'queue'>
+export type Draft = Omit<NewTask, 'queue'> & Partial<Unique>
 
 /** A hundred years. */
 const MAX_DELAY_MS = 3_155_760_000_000
@@ -60,7 +61,7 @@ export function prepare(
 function draftOf(
   job: Job<never, unknown>,
   body: string,
-  { priority, delay, runAt, key, group }: EnqueueOptions,
+  { priority, delay, runAt, key, group, unique }: EnqueueOptions,
   head: string | undefined,
 ): Draft {
   const what = `job "${job.name}"`
@@ -72,6 +73,7 @@ function draftOf(
     run_at: runAt?.toISOString(),
     max_attempt: job.attempts,
     key,
+    ...(unique === undefined ? undefined : uniqueOf(job.name, unique)),
     grp: group,
     body,
     head,
@@ -92,10 +94,7 @@ function checkOptions(what: string, options: EnqueueOptions): void {
       throw invalidArgument(`${what}: options`, `only ${[...OPTIONS].join(', ')}`, name)
     }
   }
-  const { priority, key, group, runAt, delay, unique } = options
-  if (unique !== undefined) {
-    throw new SluiceError('SLUICE_UNSUPPORTED', `${what}: unique is not there yet`)
-  }
+  const { priority, key, group, runAt, delay } = options
   if (priority !== undefined && !(Number.isInteger(priority) && priority >= 0 && priority <= 9)) {
     throw invalidArgument(`${what}: priority`, 'a whole number from 0 to 9', priority)
   }
