@@ -56,6 +56,12 @@ export interface RedisOptions {
   readonly maxBytes?: number | string
   /** false accepts any certificate; for tests only. @default true */
   readonly tlsRejectUnauthorized?: boolean
+  /** File with the authorities that may vouch for the server. @default those of Node.js */
+  readonly tlsCa?: string
+  /** File with the certificate of the client. @default none */
+  readonly tlsCert?: string
+  /** File with the key of that certificate. @default none */
+  readonly tlsKey?: string
   /** Names of components that must be ready first. @default none */
   readonly dependsOn?: readonly string[]
 }
@@ -168,6 +174,7 @@ function createBackend(context: ComponentContext<RedisConfig>): Backend {
       pingIntervalMs: config.pingInterval,
       maxQueued: MAX_QUEUED_COMMANDS,
       rejectUnauthorized: config.tlsRejectUnauthorized,
+      tlsFiles: { ca: config.tlsCa, cert: config.tlsCert, key: config.tlsKey },
       clock,
     },
     poolSize: config.poolSize,

@@ -31,6 +31,12 @@ export const redisSection = defineSection({
       default: true,
       doc: 'false accepts any certificate: for tests only, it is logged as a warning',
     }),
+    tlsCa: text({
+      env: 'REDIS_TLS_CA',
+      doc: 'File with the authorities that may vouch for the server, instead of those of Node',
+    }),
+    tlsCert: text({ env: 'REDIS_TLS_CERT', doc: 'File with the certificate of the client' }),
+    tlsKey: text({ env: 'REDIS_TLS_KEY', doc: 'File with the key of that certificate' }),
     keyPrefix: text({ env: 'REDIS_KEY_PREFIX', doc: 'Put before every key and channel' }),
     maxRetries: integer({
       env: 'REDIS_MAX_RETRIES',

@@ -50,3 +50,52 @@ test(
     }
   },
 )
+
+test(
+  'a server that asks for the certificate of the client is given it',
+  { skip, timeout: 30_000 },
+  async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'sluice-redis-tls-'))
+    try {
+      const file = (name: string): string => join(dir, name)
+      const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+      const authority = ['-CA', file('ca.crt'), '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '2']
+      const subject = (name: string) => ['-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name}`]
+      const ca = ['req', '-x509', ...key, '-days', '2', '-subj', '/CN=ca']
+      const commands = [[...ca, '-keyout', file('ca.key'), '-out', file('ca.crt')]]
+      for (const [name, host] of [
+        ['server', 'localhost'],
+        ['client', 'app'],
+      ] as const) {
+        const csr = file(`${name}.csr`)
+        commands.push(['req', ...key, ...subject(host), '-keyout', file(`${name}.key`), '-out', csr])
+        const copied = ['-copy_extensions', 'copy', '-out', file(`${name}.crt`)]
+        commands.push(['x509', '-req', '-in', csr, ...authority, ...copied])
+      }
+      for (const args of commands) {
+        const made = spawnSync('openssl', args)
+        assert.equal(made.status, 0, String(made.stderr))
+      }
+      const tlsPort = await freePort()
+      const own = ['--tls-cert-file', file('server.crt'), '--tls-key-file', file('server.key')]
+      const asks = ['--tls-auth-clients', 'yes', '--tls-ca-cert-file', file('ca.crt')]
+      await using _server = await ownServer(['--tls-port', String(tlsPort), ...own, ...asks])
+      const addr = `rediss://localhost:${tlsPort}`
+      const tlsCa = file('ca.crt')
+      const client = { tlsCert: file('client.crt'), tlsKey: file('client.key') }
+      await using connected = await connectRedis({ addr, tlsCa, ...client })
+      assert.equal(await connected.cache.set('a', '1'), true)
+      await using without = await connectRedis({ addr, tlsCa }, { idle: true })
+      await assert.rejects(without.connect(), hasCode('SLUICE_UNAVAILABLE'))
+      await using absent = await connectRedis({ addr, tlsCa: file('none.crt') }, { idle: true })
+      await assert.rejects(absent.connect(), (error) => {
+        return (
+          hasCode('SLUICE_UNAVAILABLE')(error) &&
+          /tlsCa: cannot read .*none\.crt \(ENOENT\)/.test(String(error))
+        )
+      })
+    } finally {
+      await rm(dir, { recursive: true, force: true })
+    }
+  },
+)

@@ -14,6 +14,7 @@ import type { Argument, Command, Reply } from '../backend.ts'
 import { defineOperation } from '../commands/command.ts'
 import { cannotConnect, driverError, unavailable } from './errors.ts'
 import type { RedisModule } from './peer.ts'
+import { readTlsFiles, type TlsFiles } from './tls-files.ts'
 
 export interface ConnectionSettings {
   /** Name of the component, for errors. */
@@ -29,6 +30,7 @@ export interface ConnectionSettings {
   readonly pingIntervalMs: number
   readonly maxQueued: number
   readonly rejectUnauthorized: boolean
+  readonly tlsFiles: TlsFiles
   readonly clock: Clock
 }
 
@@ -281,7 +283,13 @@ function makeClient(peer: RedisModule, settings: ConnectionSettings) {
     socket: {
       ...(address.path === undefined ? { host: address.host, port: address.port } : { path: address.path }),
       // The name to verify is the host, as tls.connect takes it.
-      ...(address.tls ? { tls: true, rejectUnauthorized: settings.rejectUnauthorized } : {}),
+      ...(address.tls
+        ? {
+            tls: true,
+            rejectUnauthorized: settings.rejectUnauthorized,
+            ...readTlsFiles(settings.component, settings.tlsFiles),
+          }
+        : {}),
       connectTimeout: settings.dialTimeoutMs,
       reconnectStrategy: false,
     } as never,
