@@ -18,6 +18,7 @@ const ENTRIES = {
   redis: 'components/redis/index.js',
   threads: 'components/threads/index.js',
   cron: 'cron/index.js',
+  audit: 'audit/index.js',
   events: 'events/index.js',
   jobs: 'jobs/index.js',
   testing: 'testing/index.js',

@@ -126,6 +126,7 @@ test('the way to the open port loads no slow package', () => {
     'components/redis/index.ts',
     'components/threads/index.ts',
     'cron/index.ts',
+    'audit/index.ts',
     'jobs/index.ts',
     'events/index.ts',
   ]

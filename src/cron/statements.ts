@@ -112,7 +112,7 @@ union all select id::text, false from sluice.cron_run where name = $1 and manual
 export const HISTORY = `
 select id::text as id, name, slot, manual, state, attempt, started, finished, err,
   extract(epoch from finished - started)::float8 * 1000 as took
-from sluice.cron_run where name = $1 order by id desc limit $2`
+from sluice.cron_run where name = $1 order by cron_run.id desc limit $2`
 
 /** out: every schedule with its last run */
 export const STATUS = `

@@ -227,4 +227,20 @@ create index audit_actor on sluice.audit (actor, at, id);
 create index audit_action on sluice.audit (action, at, id);
 create index audit_at on sluice.audit (at, id);
 create unique index audit_chain on sluice.audit (chain, id) where chain is not null;
+-- A chain never forks: two writers that did not see each other cannot both follow the same record.
+create unique index audit_link on sluice.audit (chain, prev) where chain is not null;
+
+-- Records are never changed, and deleted only by a transaction that says so.
+create function sluice.audit_guard() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'DELETE' and current_setting('sluice.audit_retention', true) = 'on' then
+    return old;
+  end if;
+  raise exception 'sluice.audit is append-only: % refused', lower(tg_op) using errcode = '42501',
+    hint = 'Old records are deleted by audit.retention.';
+end $$;
+create trigger audit_rows before update or delete on sluice.audit
+  for each row execute function sluice.audit_guard();
+create trigger audit_table before truncate on sluice.audit
+  for each statement execute function sluice.audit_guard();
 `

@@ -15,6 +15,11 @@ import { REDACTED, withoutCredentials } from '../core/redact-url.ts'
 const SECRET_NAME =
   /pass(?:word|wd|phrase|code)?$|pwd|secret|token|authori[sz]ation|credential|signature|cookie|sslkey|(?:api|access|private|signing|encryption)[-_]?key|session[-_]?id|^auth$|^dsn$/i
 
+/** Does the name sound like that of a secret? */
+export function isSecretName(name: string): boolean {
+  return SECRET_NAME.test(name)
+}
+
 /** What an address is a part of, and how it begins. */
 const WORD = /[^\s"'<>]+/g
 const ADDRESS = /\b[a-z][a-z0-9+.-]{0,30}:\/\//i
