@@ -12,6 +12,7 @@ import { Facts } from './facts.ts'
 import { addOwnChores, Chores } from './maintenance.ts'
 import { migrateEngine } from './migrate.ts'
 import { Queues } from './queues.ts'
+import { repairRestored } from './restore.ts'
 import { CHANNEL, Wake } from './wake.ts'
 import { Worker } from './worker/worker.ts'
 
@@ -92,6 +93,7 @@ export class Engine {
 
   async #open(signal: AbortSignal): Promise<void> {
     await migrateEngine(this.db, signal)
+    await repairRestored(this.db, this.log, signal)
     signal.throwIfAborted()
     await this.wake.open({ notify: this.#options.notify ?? true })
     await this.worker.open(signal)

@@ -7,7 +7,7 @@ import type { EngineDatabase, Transaction } from './database.ts'
 import { SCHEMA_V1, SCHEMA_VERSION } from './schema.ts'
 
 /** Chosen at random, once: the key of the lock, the same in every version. */
-const LOCK = 7_263_001_984_517_233
+export const LOCK = 7_263_001_984_517_233
 
 /** What each version adds to the one before; never changed once it has been published. */
 const STEPS: readonly string[] = [SCHEMA_V1]
