@@ -71,6 +71,15 @@ create index task_group on sluice.task (grp) where grp is not null;
 create table sluice.once (queue int not null, uniq text not null, until timestamptz not null, task bigint,
   primary key (queue, uniq)) with (fillfactor = 70);
 
+-- Starts of tasks by slot of time, the last one that of its slot: what a rate over all processes is counted by.
+create table sluice.rate (queue int not null, key text not null, width float8 not null, slot bigint not null,
+  counts int[] not null, granted int not null, until timestamptz not null, primary key (queue, key))
+  with (fillfactor = 50);
+
+-- Tasks that each worker runs of a queue with a limit. waiting: someone was refused since the last one ended.
+create table sluice.gate (queue int primary key, held jsonb not null, granted int not null,
+  waiting boolean not null default false, woken boolean not null default false) with (fillfactor = 50);
+
 -- Tasks that used up their attempts, or were refused, with their bytes and the error of each attempt.
 create table sluice.dead (
   like sluice.task,

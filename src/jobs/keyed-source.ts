@@ -26,15 +26,16 @@ import {
 } from '../engine/tasks/keyed.ts'
 import type { HeldTask } from '../engine/tasks/task.ts'
 import type { Lease } from '../engine/worker/worker.ts'
+import { takeRate } from '../engine/tasks/limits.ts'
 import { KeyedShard } from './keyed-shard.ts'
-import { poolSource } from './pool-source.ts'
+import type { LimitRules } from './limits.ts'
 import type { DoneTask, GivenBack, SourceHost, TaskSource } from './source.ts'
 
 export interface KeyedOptions {
   /** Where ends go: guarded by owner and attempt, as those of tasks without a key. */
   readonly ends: Pick<TaskSource, 'done' | 'fail' | 'release'>
-  /** Tasks of a key that run at once; above 1 without order. @default 1 */
-  readonly width?: number | undefined
+  /** How wide lanes are (above 1 without order), and how often a task of a key may start. */
+  readonly rules: () => Pick<LimitRules, 'width' | 'keyRate'>
 }
 
 /** The head of a lane that is about to be claimed. */
@@ -90,7 +91,7 @@ export class KeyedSource implements TaskSource {
     await Promise.resolve()
     if (this.#closing !== undefined || !(await this.#isActive())) return []
     await this.#read(limit)
-    const picked = this.#pick(lease, limit)
+    const picked = await this.#allowed(this.#pick(lease, limit))
     return picked.length === 0 ? [] : this.#claim(lease, picked)
   }
 
@@ -182,7 +183,7 @@ export class KeyedSource implements TaskSource {
 
   async #work(lease: ShardLease): Promise<void> {
     const { engine, wake } = this.#host
-    const shard = new KeyedShard(lease, engine.clock, { width: this.#options.width })
+    const shard = new KeyedShard(lease, engine.clock, { width: this.#options.rules().width })
     this.#shards.set(lease.shard, shard)
     this.#isStale = true
     wake()
@@ -270,6 +271,26 @@ export class KeyedSource implements TaskSource {
     return picked
   }
 
+  /** Those that the rate of their keys allows; the others are back in their lanes, which are blocked until it does. */
+  async #allowed(picked: readonly Picked[]): Promise<readonly Picked[]> {
+    const { engine, queueId } = this.#host
+    const { keyRate } = this.#options.rules()
+    if (keyRate === undefined || picked.length === 0) return picked
+    const byKey = Map.groupBy(picked, ({ task }) => task.key)
+    const wants = new Map([...byKey].map(([key, tasks]) => [key, tasks.length]))
+    try {
+      const answers = await takeRate(engine.db, queueId, wants, keyRate)
+      return [...byKey].flatMap(([key, tasks]) => {
+        const { granted = 0, dueIn = 0 } = answers.get(key) ?? {}
+        for (const { shard, task } of tasks.slice(granted)) shard.defer(task, dueIn)
+        return tasks.slice(0, granted)
+      })
+    } catch (error) {
+      for (const { shard, task } of picked) shard.defer(task)
+      throw error
+    }
+  }
+
   async #claim(lease: Lease, picked: readonly Picked[]): Promise<readonly HeldTask[]> {
     const { engine, queueId } = this.#host
     let tasks: readonly HeldTask[]
@@ -337,10 +358,6 @@ export class KeyedSource implements TaskSource {
     if ('afterCommit' in db) (db as Transaction).afterCommit(fn)
     else fn()
   }
-}
-
-export function keyedSource(host: SourceHost): TaskSource {
-  return new KeyedSource(host, { ends: poolSource(host) })
 }
 
 /** Topic of the hint that tasks were put back under ids of before. */

@@ -11,8 +11,7 @@ import { queueStats } from './admin/queues.ts'
 import { sweep } from './admin/sweep.ts'
 import type { QueueStats } from './api.ts'
 import { Enqueuer } from './enqueuer.ts'
-import { keyedSource } from './keyed-source.ts'
-import { poolSource } from './pool-source.ts'
+import { limitedSources } from './limits-source.ts'
 import type { Registered } from './registry.ts'
 import { jobMetrics } from './run/job-metrics.ts'
 import { ProgressWriter } from './run/progress.ts'
@@ -28,6 +27,7 @@ const SWEEP_EVERY_MS = 60_000
 export class JobsRuntime {
   readonly #context: ComponentContext<JobsConfig>
   readonly #runners = new Map<string, Promise<QueueRunner>>()
+  readonly #jobs = new Map<string, Set<Registered['job']>>()
   readonly #started = new Set<QueueRunner>()
   readonly #deadlines: Deadlines
   readonly #progress: ProgressWriter
@@ -71,6 +71,7 @@ export class JobsRuntime {
     const { job } = registered
     const { clock, random, log, metrics, name, config } = this.#context
     const handler = this.#handlerOf(registered)
+    this.#jobsOf(job.queue).add(job)
     const runner = await this.#runnerOf(job.queue)
     if (this.#stopped || registered.stopped) return
     const station = new Station({
@@ -171,6 +172,13 @@ export class JobsRuntime {
     await runner.remove(station)
   }
 
+  /** Jobs that were ever handled here: their limits are the queue's. */
+  #jobsOf(queue: string): Set<Registered['job']> {
+    let jobs = this.#jobs.get(queue)
+    if (jobs === undefined) this.#jobs.set(queue, (jobs = new Set()))
+    return jobs
+  }
+
   #runnerOf(queue: string): Promise<QueueRunner> {
     let runner = this.#runners.get(queue)
     if (runner === undefined) {
@@ -191,7 +199,7 @@ export class JobsRuntime {
       queueName,
       pollMs: config.pollInterval,
       log,
-      sources: [poolSource, keyedSource],
+      sources: limitedSources(this.#jobsOf(queueName)),
       onUnknown: () => unknown.add(),
     })
     if (!this.#stopped) {
