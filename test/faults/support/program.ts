@@ -47,7 +47,8 @@ export async function startProgram(options: ProgramOptions = {}): Promise<Progra
       for (const look of waiting) look()
     })
   }
-  const exit = once(child, 'exit').then(([code, signal]: unknown[]) => (code ?? signal) as number | string)
+  // Only then has all of the output been read.
+  const exit = once(child, 'close').then(([code, signal]: unknown[]) => (code ?? signal) as number | string)
   const says = (text: string | RegExp): Promise<void> =>
     new Promise((resolve, reject) => {
       const look = (): void => {
