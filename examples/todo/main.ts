@@ -3,16 +3,20 @@ import { todoApp } from './app.ts'
 
 const app = todoApp()
 
-app.service('welcome', ({ db, cache, threads }) => ({
+app.service('welcome', ({ db, cache, threads, jobs, events, audit, cron }) => ({
   start: () => {
     const { url } = app.address
-    const used = [db, cache, threads].map((component) => `${component.name} (${component.kind})`).join(', ')
+    const used = [db, cache, threads, jobs, events, audit, cron]
+      .map(({ name, kind }) => (name === kind ? name : `${name} (${kind})`))
+      .join(', ')
     process.stdout.write(`
   todo is up on ${used}. Look at:
 
     curl ${url}/users/1/todos
     curl -X POST ${url}/users/1/todos -H 'content-type: application/json' -d '{"title":"try sluice"}'
     curl ${url}/users/1/report
+    curl -X POST ${url}/users -H 'content-type: application/json' -d '{"email":"you@example.com","name":"You"}'
+    curl ${url}/analytics
     curl ${url}/health
     ${url}/openapi.json   ${url}/metrics
 

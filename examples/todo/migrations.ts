@@ -24,18 +24,16 @@ export const migrations: readonly Migration[] = [
     `,
   },
   {
-    name: '002 audit and analytics',
+    name: '002 analytics and webhooks',
     up: `
-      create table audit (
-        id bigint generated always as identity primary key,
-        user_id bigint not null,
-        action text not null,
-        before jsonb,
-        after jsonb,
-        at timestamptz not null default now()
-      );
-      create index audit_of_user on audit (user_id, id desc);
       create table analytics (day date not null, name text not null, times bigint not null, primary key (day, name));
+      create table webhooks (
+        id bigint generated always as identity primary key,
+        user_id bigint not null references users on delete cascade,
+        url text not null,
+        secret text not null
+      );
+      create index webhooks_of_user on webhooks (user_id);
     `,
   },
 ]

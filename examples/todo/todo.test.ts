@@ -1,20 +1,34 @@
 /** The service on what `npm start` brings along, and on a PostgreSQL and a Redis of one's own where there are any. */
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
-import { test } from 'node:test'
+import { createHmac, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type IncomingHttpHeaders } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { after, test } from 'node:test'
 import { createTestApp, type TestApp } from 'sluice/testing'
 import { ownDatabase } from '../../test/support/own-database.ts'
 import { serverAt } from '../../test/support/servers.ts'
-import { components, services } from './app.ts'
+import { components, services, settings } from './app.ts'
+import { DIGEST } from './digest.ts'
+import { openSink, type Mail } from './mail-sink.ts'
 import type { Todo } from './todos.ts'
 import type { User } from './users.ts'
 
-type Started = TestApp<typeof components>
+type Started = TestApp<typeof components, typeof settings>
 
 const postgres = await serverAt('postgres')
 const redis = await serverAt('redis')
 
-todoSuite('embedded', () => createTestApp({ name: 'todo', components, services }))
+/** Takes the mail of all tests; each looks for its own address. */
+const sink = await openSink()
+const waiting = new Set<() => void>()
+sink.onMail = () => waiting.forEach((look) => look())
+after(() => sink.close())
+
+const base = { name: 'todo', components, services, settings } as const
+
+todoSuite('embedded', () => createTestApp({ ...base, config: { mail: { url: sink.url } } }))
 todoSuite('on servers', startedOnServers, postgres.skip || redis.skip)
 
 /** The tests of the service, on the resources that `started` gives it. */
@@ -94,7 +108,7 @@ function todoSuite(where: string, started: () => Promise<Started>, skip: false |
       await using app = await started()
       const user = await newUser(app, 'finn@example.com')
       const { db } = app.components
-      await db.script(`alter table audit add constraint refuse check (action <> 'profile.updated')`)
+      await db.script(`alter table sluice.audit add constraint refuse check (action <> 'profile.updated')`)
       const reply = await app.inject({
         method: 'PATCH',
         url: `/users/${user.id}/profile`,
@@ -105,17 +119,75 @@ function todoSuite(where: string, started: () => Promise<Started>, skip: false |
     },
   )
 
-  void test(`${where}: what happened is counted, off the path of the request`, { skip }, async () => {
+  void test(`${where}: what happened is counted once, off the path of the request`, { skip }, async () => {
     await using app = await started()
     const user = await newUser(app, 'gail@example.com')
     await post(app, `/users/${user.id}/todos`, { title: 'one' })
-    await post(app, `/users/${user.id}/todos`, { title: 'two' })
-    await settled(app)
-    const counts = (await app.inject('/analytics')).json<{ name: string; times: number }[]>()
-    assert.deepEqual(
-      counts.map(({ name, times }) => [name, times]),
-      [['todo.created', 2]],
-    )
+    const second = await post(app, `/users/${user.id}/todos`, { title: 'two' })
+    const { id } = second.json<Todo>()
+    await post(app, `/todos/${id}/complete`)
+    await post(app, `/todos/${id}/complete`)
+    const counts = async () =>
+      (await app.inject('/analytics'))
+        .json<{ name: string; times: number }[]>()
+        .map(({ name, times }) => [name, times])
+    let seen = await counts()
+    while (seen.reduce((sum, [, times]) => sum + Number(times), 0) < 3) seen = await counts()
+    assert.deepEqual(seen, [
+      ['todo.completed', 1],
+      ['todo.created', 2],
+    ])
+  })
+
+  void test(
+    `${where}: a new user is welcomed by mail, also when the mail server refuses at first`,
+    { skip },
+    async () => {
+      await using app = await started()
+      sink.refuse(2)
+      const mails = mailsTo('kim@example.com', 1)
+      await newUser(app, 'kim@example.com')
+      const [mail] = await mails
+      assert.match(mail?.raw ?? '', /^Subject: Welcome, Somebody\r$/m)
+      assert.match(mail?.raw ?? '', /^Message-ID: <job-\d+@todo\.example\.com>\r$/im)
+    },
+  )
+
+  void test(`${where}: a user that could not be made is sent no mail`, { skip }, async () => {
+    await using app = await started()
+    await newUser(app, 'lea@example.com')
+    const { jobs } = app.components
+    assert.equal((await post(app, '/users', { email: 'lea@example.com', name: 'Lea' })).statusCode, 409)
+    let left = await jobs.stats()
+    while (left.some(({ ready, running }) => ready + running > 0)) left = await jobs.stats()
+    assert.equal(sink.mails.filter(({ to }) => to.includes('lea@example.com')).length, 1)
+  })
+
+  void test(`${where}: a webhook is signed, and delivered again until it is taken`, { skip }, async () => {
+    await using app = await started()
+    await using receiver = await openReceiver(1)
+    const user = await newUser(app, 'mia@example.com')
+    const made = await post(app, `/users/${user.id}/webhooks`, { url: receiver.url })
+    const { secret } = made.json<{ secret: string }>()
+    await post(app, `/users/${user.id}/todos`, { title: 'tell the world' })
+    const [first, second] = await receiver.deliveries(2)
+    assert.ok(first !== undefined && second !== undefined)
+    assert.equal(first.headers['x-todo-delivery'], second.headers['x-todo-delivery'])
+    assert.deepEqual(JSON.parse(second.body).event, 'todo.created')
+    const signed = `${String(second.headers['x-todo-timestamp'])}.${second.body}`
+    const expected = createHmac('sha256', secret).update(signed).digest('hex')
+    assert.equal(second.headers['x-todo-signature'], `sha256=${expected}`)
+  })
+
+  void test(`${where}: the nightly digest goes once to each user with open todos`, { skip }, async () => {
+    await using app = await started()
+    const user = await newUser(app, 'nina@example.com')
+    await post(app, `/users/${user.id}/todos`, { title: 'sleep' })
+    const mails = mailsTo('nina@example.com', 2)
+    const key = randomUUID()
+    const runs = await Promise.all([1, 2, 3].map(() => app.components.cron.runNow(DIGEST, { key })))
+    assert.equal(new Set(runs.map(({ id }) => id)).size, 1)
+    assert.match((await mails)[1]?.raw ?? '', /^Subject: 1 open todos\r$/m)
   })
 
   void test(`${where}: the report finds look-alikes in a worker thread`, { skip }, async () => {
@@ -155,8 +227,8 @@ async function startedOnServers(): Promise<Started> {
   const database = await ownDatabase(postgres.url)
   const cache = { addr: redis.url, keyPrefix: `sluice-test:${randomUUID()}:` }
   try {
-    const config = { db: { dsn: database.dsn }, cache }
-    const app = await createTestApp({ name: 'todo', components, services, config })
+    const config = { db: { dsn: database.dsn }, cache, mail: { url: sink.url } }
+    const app = await createTestApp({ ...base, config })
     const { db, cache: used } = app.components
     assert.deepEqual([db.status()['server'], used.status()['backend']], ['remote', 'server'])
     const end = async (): Promise<void> => {
@@ -187,4 +259,55 @@ async function titles(app: Started, url: string): Promise<string[]> {
 /** Waits for the work that requests left behind. */
 function settled(app: Started): Promise<void> {
   return app.app.background.drain()
+}
+
+/** Resolves with the mails to that address once there are so many. */
+function mailsTo(address: string, count: number): Promise<readonly Mail[]> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      const found = sink.mails.filter(({ to }) => to.includes(address))
+      if (found.length < count) return
+      waiting.delete(look)
+      resolve(found)
+    }
+    waiting.add(look)
+    look()
+  })
+}
+
+interface Delivery {
+  readonly headers: IncomingHttpHeaders
+  readonly body: string
+}
+
+/** Receives webhooks; answers the first `refusals` with 503. */
+async function openReceiver(refusals: number) {
+  const received: Delivery[] = []
+  const arrived = new Set<() => void>()
+  const server = createServer((request, response) => {
+    void text(request).then((body) => {
+      received.push({ headers: request.headers, body })
+      response.writeHead(received.length <= refusals ? 503 : 204).end()
+      arrived.forEach((look) => look())
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`,
+    deliveries: (count: number): Promise<readonly Delivery[]> =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (received.length < count) return
+          arrived.delete(look)
+          resolve(received)
+        }
+        arrived.add(look)
+        look()
+      }),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
 }

@@ -1,9 +1,10 @@
 /** Todos: create, list, filter, page, complete, delete. The first page of each filter is cached per user. */
 import { service, type Background, type Http } from 'sluice'
+import type { Events } from 'sluice/events'
 import type { Postgres } from 'sluice/postgres'
 import type { Redis } from 'sluice/redis'
 import { z } from 'zod'
-import { track } from './analytics.ts'
+import { TodoCompleted, TodoCreated } from './events.ts'
 import { NotFound } from './problems.ts'
 
 export interface Todo {
@@ -36,25 +37,29 @@ interface Page {
 interface Needs {
   readonly db: Postgres
   readonly cache: Redis
+  readonly events: Events
   readonly http: Http
   readonly background: Background
 }
 
-export const todos = service('todos', ({ db, cache, http, background }: Needs) => {
+export const todos = service('todos', ({ db, cache, events, http, background }: Needs) => {
   // Neither delays nor breaks the reply. A list may be stale until this has run, and at most for its TTL.
   const forget = (userId: string): void =>
     void background.run('todos.forget', () => cache.del(STATES.map((state) => pageKey(userId, state))))
 
   http.post('/users/:userId/todos', { schema: { params: ofUser, body: newTodo } }, async (request, reply) => {
     const { userId } = request.params
-    const [todo] = await db.query<Todo>(
-      `insert into todos (user_id, title)
-      select id, $2 from users where id = $1 returning ${COLUMNS}`,
-      [userId, request.body.title],
-    )
-    if (todo === undefined) throw new NotFound('user', userId)
+    const todo = await db.transaction(async (tx) => {
+      const [made] = await tx.query<Todo>(
+        `insert into todos (user_id, title)
+        select id, $2 from users where id = $1 returning ${COLUMNS}`,
+        [userId, request.body.title],
+      )
+      if (made === undefined) throw new NotFound('user', userId)
+      await events.publish(TodoCreated, made, { tx, key: made.id })
+      return made
+    })
     forget(userId)
-    track(background, db, 'todo.created')
     return reply.code(201).send(todo)
   })
 
@@ -67,13 +72,18 @@ export const todos = service('todos', ({ db, cache, http, background }: Needs) =
   })
 
   http.post('/todos/:id/complete', { schema: { params: ofTodo } }, async (request) => {
-    const [todo] = await db.query<Todo>(
-      `update todos set done_at = coalesce(done_at, now()) where id = $1 returning ${COLUMNS}`,
-      [request.params.id],
-    )
-    if (todo === undefined) throw new NotFound('todo', request.params.id)
+    const todo = await db.transaction(async (tx) => {
+      const [before] = await tx.query<Todo>(`select ${COLUMNS} from todos where id = $1 for update`, [
+        request.params.id,
+      ])
+      if (before === undefined) throw new NotFound('todo', request.params.id)
+      if (before.done) return before
+      await tx.query('update todos set done_at = now() where id = $1', [before.id])
+      const completed = { ...before, done: true }
+      await events.publish(TodoCompleted, completed, { tx, key: completed.id })
+      return completed
+    })
     forget(todo.userId)
-    track(background, db, 'todo.completed')
     return todo
   })
 

@@ -1,8 +1,11 @@
 /** Users and their profiles. A profile change writes its audit record in the same transaction, or neither. */
 import { service, type Http } from 'sluice'
+import type { Audit } from 'sluice/audit'
+import type { Jobs } from 'sluice/jobs'
 import type { Postgres } from 'sluice/postgres'
 import type { Redis } from 'sluice/redis'
 import { z } from 'zod'
+import { SendEmail } from './mail.ts'
 import { NotFound } from './problems.ts'
 
 export interface User {
@@ -20,18 +23,29 @@ const profile = z.object({
 })
 
 interface Needs {
+  readonly audit: Audit
   readonly db: Postgres
+  readonly jobs: Jobs
   readonly cache: Redis
   readonly http: Http
 }
 
-export const users = service('users', ({ db, cache, http }: Needs) => {
+export const users = service('users', ({ audit, db, cache, http, jobs }: Needs) => {
   http.post('/users', { schema: { body: newUser } }, async (request, reply) => {
     const { email, name } = request.body
-    const [user] = await db.query<User>(
-      'insert into users (email, name) values ($1, $2) returning id, email, name, bio',
-      [email, name],
-    )
+    const user = await db.transaction(async (tx) => {
+      const [made] = await tx.query<User>(
+        'insert into users (email, name) values ($1, $2) returning id, email, name, bio',
+        [email, name],
+      )
+      // Commits with the user, or not at all; the reply does not wait for the mail server.
+      await jobs.enqueue(
+        SendEmail,
+        { to: email, subject: `Welcome, ${name}`, text: 'Your list is empty. Add something.' },
+        { tx },
+      )
+      return made
+    })
     return reply.code(201).send(user)
   })
 
@@ -55,23 +69,18 @@ export const users = service('users', ({ db, cache, http }: Needs) => {
       if (before === undefined) throw new NotFound('user', request.params.id)
       const after: User = { ...before, name: name ?? before.name, bio: bio ?? before.bio }
       await tx.query('update users set name = $2, bio = $3 where id = $1', [after.id, after.name, after.bio])
-      await tx.query('insert into audit (user_id, action, before, after) values ($1, $2, $3, $4)', [
-        after.id,
-        'profile.updated',
-        JSON.stringify(before),
-        JSON.stringify(after),
-      ])
+      const subject = userKey(after.id)
+      await audit.record({ actor: subject, action: 'profile.updated', subject, before, after }, { tx })
       return after
     })
     await cache.del(userKey(user.id)) // awaited: whoever changed the profile must see the change
     return user
   })
 
-  http.get('/users/:id/audit', { schema: { params: id } }, (request) =>
-    db.query('select action, before, after, at from audit where user_id = $1 order by id desc limit 100', [
-      request.params.id,
-    ]),
-  )
+  http.get('/users/:id/audit', { schema: { params: id } }, async (request) => {
+    const { records } = await audit.query({ subject: userKey(request.params.id), limit: 100 })
+    return records.map(({ action, before, after, at }) => ({ action, before, after, at }))
+  })
 })
 
 function userKey(userId: string): string {
