@@ -81,7 +81,7 @@ export interface EventBatchContext<Data> {
   readonly tx: Transaction
   readonly log: Logger
   /** Fails one event; the others are done. Throwing fails all of which nothing was said. Not with `transaction: true`. */
-  fail(id: string, error: unknown): void
+  readonly fail: (id: string, error: unknown) => void
 }
 
 export type EventHandler<Data> = (context: EventContext<Data>) => unknown

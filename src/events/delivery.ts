@@ -100,14 +100,14 @@ export class Delivery {
   }
 
   /**
-   * Makes tasks of events that may have been under way when a process died: there each attempt is counted before it
-   * runs, so that one that ends its process each time ends as well.
+   * Makes tasks of events that may have been under way when a process died, which counts as an attempt: there each one
+   * is counted before it runs, so that one that ends its process each time ends as well.
    */
   async spillSuspects(events: readonly StoredEvent[]): Promise<void> {
     if (events.length > 0)
       await this.#write(
         events.map((event) => ({ event, error: undefined })),
-        0,
+        1,
       )
   }
 

@@ -28,6 +28,7 @@ export function laterLoop(engine: Engine, topics: Topics, queue: number): TaskLo
     queue,
     concurrency: 1,
     size: SIZE,
+    isSuspect: () => false,
     run: async (tasks, lease) => {
       const end = await publishDue(engine, topics, tasks, lease)
       return tasks.map(() => end)

@@ -30,6 +30,7 @@ export class ParkedKeys {
   #total = 0
   #nudge: (() => void) | undefined
   #nudged = false
+  #careful = true
   #room: PromiseWithResolvers<void> | undefined
 
   constructor(parts: SubscriberParts, cursor: CursorOwner) {
@@ -110,8 +111,11 @@ export class ParkedKeys {
   /** How many were tried. */
   async #round(signal: AbortSignal): Promise<number> {
     const { engine, row, spec } = this.#parts
-    const limit = spec.transaction || spec.handler.kind === 'batch' ? 1 : spec.concurrency
+    const isOneByOne = this.#careful || spec.transaction || spec.handler.kind === 'batch'
+    const limit = isOneByOne ? 1 : spec.concurrency
     const tasks = await claimParked(engine.db, row.queue, this.#cursor, limit)
+    // One whose attempt before had no answer may have ended its process: it takes no others along.
+    this.#careful = tasks.some(({ attempt, errs }) => attempt > (errs?.length ?? 0) + 1)
     // What others put back was not counted here.
     for (const { key } of tasks) if (!this.#waiting.has(key)) this.#count(key, 1)
     const ends = await Promise.all(tasks.map((task) => this.#try(task, signal)))

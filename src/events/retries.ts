@@ -17,6 +17,8 @@ export function retryLoop(parts: SubscriberParts): TaskLoop {
     queue: row.queue,
     concurrency: spec.transaction || spec.handler.kind === 'batch' ? 1 : spec.concurrency,
     size: 1,
+    // Each attempt that had an answer left an error.
+    isSuspect: ({ attempt, errs }) => attempt > (errs?.length ?? 0) + 1,
     run: async ([task], lease, signal) =>
       task === undefined ? [] : [await runTask(parts, task, lease, signal)],
   })

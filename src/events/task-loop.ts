@@ -3,6 +3,9 @@
  *
  * Tasks are claimed a few at a time, `concurrency` runs at once. What a run says about its tasks is written until the
  * database has taken it, or the lease is lost, so that no task stays owned and forgotten.
+ *
+ * A task whose attempt before ended without an answer may have ended its process. It is claimed and run alone, so that
+ * it takes no others along, whose attempts would be used up with its own.
  */
 import { backoffMs } from '../core/backoff.ts'
 import { deriveController, onAbort } from '../core/abort.ts'
@@ -24,6 +27,8 @@ export interface TaskLoopOptions {
   readonly concurrency: number
   /** Tasks of one run. */
   readonly size: number
+  /** Tasks that may have ended their process. */
+  readonly isSuspect: (task: HeldTask) => boolean
   /** Never rejects: it says of each task what became of it. */
   readonly run: (tasks: readonly HeldTask[], lease: Lease, signal: AbortSignal) => Promise<readonly TaskEnd[]>
 }
@@ -38,6 +43,8 @@ export class TaskLoop {
   readonly #offHint: () => void
   #claiming: Promise<void> | undefined
   #again = false
+  /** Nothing is known yet of what there is: the first is taken alone. */
+  #careful = true
   paused = false
 
   constructor(options: TaskLoopOptions) {
@@ -81,20 +88,23 @@ export class TaskLoop {
   }
 
   async #claim(): Promise<void> {
-    const { engine, queue, concurrency, size } = this.#options
+    const { engine, queue, concurrency, size, isSuspect } = this.#options
     for (;;) {
       const lease = engine.worker.lease
-      const free = concurrency - this.#runs.size
+      const limit = this.#careful ? 1 : concurrency
+      const free = limit - this.#runs.size
       if (lease === undefined || free <= 0 || this.#stopping.signal.aborted || this.paused) return
       let tasks: readonly HeldTask[]
       try {
-        tasks = await claimTasks(engine.db, queue, lease.id, free * size)
+        tasks = await claimTasks(engine.db, queue, lease.id, this.#careful ? 1 : free * size)
       } catch (error) {
         engine.log.debug({ err: toError(error) }, 'tasks of events could not be claimed')
         return
       }
+      const wasCareful = this.#careful
+      if (tasks.length > 0) this.#careful = tasks.some(isSuspect)
       for (let from = 0; from < tasks.length; from += size) this.#begin(tasks.slice(from, from + size), lease)
-      if (tasks.length < free * size) return
+      if (tasks.length < (wasCareful ? 1 : free * size)) return
     }
   }
 
