@@ -86,7 +86,9 @@ class JobsComponent implements Component<Jobs> {
     return {
       handlers: [...this.#registry.values()].map(({ job }) => job.name),
       queues: this.#runtime === undefined ? {} : withoutUndefined(this.#runtime.facts()),
-      ...(this.#runtime?.lastStats === undefined ? {} : { stats: this.#runtime.lastStats }),
+      // Of all processes, as they were read some seconds ago.
+      database: this.#runtime?.engine.facts.current?.queues.map((queue) => ({ ...queue })) ?? [],
+      heartbeatMsAgo: this.#runtime?.engine.worker.beatAgeMs ?? null,
     }
   }
 

@@ -5,7 +5,7 @@ import type { Postgres } from '../components/postgres/api.ts'
 import type { Threads } from '../components/threads/api.ts'
 import { Deadlines } from '../core/deadlines.ts'
 import type { Timer } from '../core/clock.ts'
-import { SluiceError, toError } from '../core/errors.ts'
+import { SluiceError } from '../core/errors.ts'
 import { engineOf, releaseEngine, type Engine } from '../engine/engine.ts'
 import { queueStats } from './admin/queues.ts'
 import { sweep } from './admin/sweep.ts'
@@ -22,6 +22,8 @@ import { transactional } from './run/transactional.ts'
 import type { JobsConfig } from './section.ts'
 
 const TICK_MS = 1_000
+/** Limit of the goodbyes of a runner whose last handler has stopped. */
+const REMOVE_LIMIT_MS = 5_000
 const SWEEP_EVERY_MS = 60_000
 
 export class JobsRuntime {
@@ -36,9 +38,7 @@ export class JobsRuntime {
   readonly engine: Engine
   readonly enqueuer: Enqueuer
   #timer: Timer | undefined
-  #sweptAt: number
-  #sweeping: Promise<void> | undefined
-  #lastStats: readonly QueueStats[] | undefined
+  #endSweeps: (() => void) | undefined
   #stopped = false
   #draining: Promise<void> | undefined
 
@@ -50,8 +50,6 @@ export class JobsRuntime {
     this.#deadlines = new Deadlines(clock)
     this.#progress = new ProgressWriter(this.engine)
     this.enqueuer = new Enqueuer(this.engine, context.name)
-    // Processes that start together sweep one after the other.
-    this.#sweptAt = clock.monotonic() - random() * SWEEP_EVERY_MS
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -63,6 +61,10 @@ export class JobsRuntime {
       await releaseEngine(this.engine)
       throw error
     }
+    const { engine } = this
+    this.#endSweeps = engine.chores.add(`kept by ${this.#context.name}`, SWEEP_EVERY_MS, (stopped) =>
+      sweep(engine.db, this.#context.config.keepDead, stopped),
+    )
     this.#scope.runInAsyncScope(() => this.#tickLater())
   }
 
@@ -72,7 +74,9 @@ export class JobsRuntime {
     const { clock, random, log, metrics, name, config } = this.#context
     const handler = this.#handlerOf(registered)
     this.#jobsOf(job.queue).add(job)
-    const runner = await this.#runnerOf(job.queue)
+    let runner = await this.#runnerOf(job.queue)
+    // The last handler that it had may have taken it along meanwhile.
+    while (!this.#stopped && !this.#started.has(runner)) runner = await this.#runnerOf(job.queue)
     if (this.#stopped || registered.stopped) return
     const station = new Station({
       job,
@@ -86,7 +90,8 @@ export class JobsRuntime {
       metrics: jobMetrics(metrics, name, job.name),
       onRoom: runner.onRoom,
     })
-    registered.attach(station, () => this.#remove(runner, station))
+    const owner = runner
+    registered.attach(station, () => this.#remove(owner, station))
     runner.add(station)
   }
 
@@ -111,7 +116,7 @@ export class JobsRuntime {
       await this.#drain(this.#draining === undefined ? closePatienceMs(this.#context.config) : 0, signal)
       await Promise.all([...this.#started].map((runner) => runner.close(signal)))
       this.#progress.close()
-      await this.#sweeping
+      this.#endSweeps?.()
     } finally {
       await releaseEngine(this.engine)
     }
@@ -126,14 +131,7 @@ export class JobsRuntime {
   async stats(): Promise<readonly QueueStats[]> {
     const counted = await queueStats(this.engine.db)
     const facts = this.facts()
-    const stats = counted.map((queue) => ({ ...queue, unknown: facts[queue.name]?.unknown ?? 0 }))
-    this.#lastStats = stats
-    return stats
-  }
-
-  /** The newest answer of `stats`, which is asked for every so often. */
-  get lastStats(): readonly QueueStats[] | undefined {
-    return this.#lastStats
+    return counted.map((queue) => ({ ...queue, unknown: facts[queue.name]?.unknown ?? 0 }))
   }
 
   async #drain(patienceMs: number, signal: AbortSignal): Promise<void> {
@@ -168,8 +166,14 @@ export class JobsRuntime {
     return { kind: 'single', run: single }
   }
 
+  /** The last handler of a queue takes its runner along, and what that holds: leases of shards, places in limits. */
   async #remove(runner: QueueRunner, station: Station): Promise<void> {
     await runner.remove(station)
+    if (!runner.isEmpty || this.#stopped) return
+    this.#runners.delete(runner.queueName)
+    this.#started.delete(runner)
+    runner.stopIntake()
+    await runner.close(AbortSignal.timeout(REMOVE_LIMIT_MS))
   }
 
   /** Jobs that were ever handled here: their limits are the queue's. */
@@ -212,23 +216,8 @@ export class JobsRuntime {
   #tickLater(): void {
     this.#timer = this.#context.clock.setTimer(() => {
       for (const runner of this.#started) runner.tick()
-      this.#sweep()
       this.#tickLater()
     }, TICK_MS)
-  }
-
-  #sweep(): void {
-    const { clock, config, log } = this.#context
-    const now = clock.monotonic()
-    if (this.#sweeping !== undefined || now - this.#sweptAt < SWEEP_EVERY_MS) return
-    this.#sweptAt = now
-    this.#sweeping = sweep(this.engine.db, config.keepDead).then(
-      () => void (this.#sweeping = undefined),
-      (error: unknown) => {
-        this.#sweeping = undefined
-        log.debug({ err: toError(error) }, 'old results and dead letters could not be deleted')
-      },
-    )
   }
 }
 

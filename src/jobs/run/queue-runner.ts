@@ -31,6 +31,8 @@ export interface QueueRunnerOptions {
   readonly onUnknown: () => void
   /** Tasks of one claim, at most. @default 2000 */
   readonly maxClaim?: number
+  /** A loop that did not come round for so long, and twice the poll, is dead. @default 20000 */
+  readonly stuckMs?: number
 }
 
 export interface RunnerFacts {
@@ -51,7 +53,7 @@ export interface RunnerFacts {
 const RETRY = { baseMs: 100, capMs: 5_000 } as const
 const LOG_EVERY_MS = 60_000
 const MAX_CLAIM = 2_000
-/** A loop that did not come round for so long is dead: a claim takes 3 seconds at most. */
+/** A claim of each source takes 3 seconds at most. */
 const STUCK_MS = 20_000
 /** From the abort of their signals, handlers have so long before their jobs are given back. */
 const SHUTDOWN_GRACE_MS = 1_000
@@ -101,6 +103,10 @@ export class QueueRunner {
   }
   get isEmpty(): boolean {
     return this.#stations.size === 0 && this.#leaving.size === 0
+  }
+  /** Those that are run here. */
+  get jobs(): Iterable<Station['job']> {
+    return [...this.#stations.values()].map(({ job }) => job)
   }
   get facts(): RunnerFacts {
     let running = 0
@@ -200,7 +206,8 @@ export class QueueRunner {
     for (const station of this.#stations.values()) station.yieldHeld(now, delay)
     void this.#check(CHECK_AFTER_MS)
     if (this.#stopped || this.#loop === undefined) return
-    if (now - this.#turnedAt <= STUCK_MS + this.#options.pollMs * 2) return
+    const { stuckMs = STUCK_MS, pollMs } = this.#options
+    if (now - this.#turnedAt <= stuckMs + pollMs * 2) return
     this.#restarts += 1
     this.#generation += 1
     this.#options.log.error({ queue: this.queueName }, 'claiming of jobs came to a stop, and is begun anew')
