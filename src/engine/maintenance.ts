@@ -9,6 +9,7 @@ import type { Clock, Timer } from '../core/clock.ts'
 import { toError } from '../core/errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from './database.ts'
+import { DROP_RATES } from './tasks/limits.ts'
 import { DROP_WINDOWS } from './tasks/unique.ts'
 
 export type Chore = (signal: AbortSignal) => Promise<unknown>
@@ -128,4 +129,5 @@ export function addOwnChores(chores: Chores, db: EngineDatabase): void {
   }
   chores.add('workers', 600_000, forget(FORGET_WORKERS))
   chores.add('windows', 60_000, forget(DROP_WINDOWS))
+  chores.add('rates', 60_000, forget(DROP_RATES))
 }
