@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { z } from 'zod'
 import { postgres } from '../../src/components/postgres/index.ts'
@@ -126,9 +129,6 @@ test('with the database away ends wait for it, and jobs run on when it is back',
 
 test('jobs work on the embedded server', async () => {
   const stack = new AsyncDisposableStack()
-  const { mkdtemp, rm } = await import('node:fs/promises')
-  const { tmpdir } = await import('node:os')
-  const { join } = await import('node:path')
   const dataDir = await mkdtemp(join(tmpdir(), 'sluice-jobs-'))
   stack.defer(() => rm(dataDir, { recursive: true, force: true }))
   try {
