@@ -20,7 +20,10 @@ test('of two that migrate at once one does it, and the other finds it done', opt
   await using b = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
   const answers = await Promise.all([migrateEngine(a.api), migrateEngine(b.api)])
   // Which one came first, and whether the other had to wait, is chance.
-  assert.deepEqual(answers.map(({ from }) => from).toSorted((a, b) => a - b), [0, SCHEMA_VERSION])
+  assert.deepEqual(
+    answers.map(({ from }) => from).toSorted((a, b) => a - b),
+    [0, SCHEMA_VERSION],
+  )
   assert.deepEqual(await migrateEngine(a.api), { from: SCHEMA_VERSION, to: SCHEMA_VERSION })
 })
 
