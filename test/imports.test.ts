@@ -18,7 +18,10 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   events: ['core', 'policy', 'pool', 'telemetry', 'config', 'app', 'components/*', 'engine'],
   audit: ['core', 'policy', 'pool', 'telemetry', 'config', 'app', 'components/*', 'engine'],
   cron: ['core', 'policy', 'pool', 'telemetry', 'config', 'app', 'components/*', 'engine'],
-  cli: ['core', 'policy', 'pool', 'telemetry', 'config', 'app', 'components/*'],
+  cli: [
+    ...['core', 'policy', 'pool', 'telemetry', 'config', 'app', 'components/*'],
+    ...['engine', 'jobs', 'events', 'cron'],
+  ],
   testing: ['core', 'policy', 'pool', 'telemetry', 'config', 'app', 'components/*'],
   'index.ts': ['core', 'policy', 'pool', 'telemetry', 'config', 'app'],
 }

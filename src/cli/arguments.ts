@@ -1,6 +1,6 @@
 /** Reads the arguments of a command. What is not understood is told with the nearest thing that would be. */
 import { nearest } from '../config/nearest.ts'
-import type { Command, Invocation, Option } from './command.ts'
+import type { Action, Command, Invocation, Option } from './command.ts'
 
 export type Reading =
   | { readonly kind: 'run'; readonly command: Command; readonly invocation: Invocation }
@@ -29,23 +29,23 @@ function readHelp(name: string | undefined, commands: readonly Command[]): Readi
 
 function readCommand(command: Command, args: readonly string[]): Reading {
   const usage = (message: string): Reading => ({ kind: 'usage', message, command })
-  let file: string | undefined
-  const switches = new Set<Option['name']>()
-  let config: string | undefined
+  const words: string[] = []
+  const switches = new Set<string>()
+  const values: Record<string, string> = {}
+  const options = allOptions(command)
   for (let index = 0; index < args.length; index++) {
     const arg = args[index] ?? ''
-    if (file !== undefined && command.passesRest) {
+    if (words.length > 0 && command.passesRest) {
       return ready(args.slice(arg === '--' ? index + 1 : index))
     }
     if (arg === '--help' || arg === '-h') return { kind: 'help', command }
     if (!arg.startsWith('-')) {
-      if (file !== undefined) return usage(`one file at most, got ${JSON.stringify(arg)} too`)
-      file = arg
+      words.push(arg)
       continue
     }
     const [name, inline] = splitOption(arg)
-    const option = command.options.find((each) => `--${each.name}` === name)
-    if (option === undefined) return usage(unknownOption(name, command))
+    const option = options.find((each) => `--${each.name}` === name)
+    if (option === undefined) return usage(unknownOption(name, options))
     if (option.value === undefined) {
       if (inline !== undefined) return usage(`${name} takes no value`)
       switches.add(option.name)
@@ -53,16 +53,64 @@ function readCommand(command: Command, args: readonly string[]): Reading {
     }
     const value = inline ?? args[++index]
     if (value === undefined || value === '') return usage(`${name} needs a ${option.value}`)
-    config = value
+    values[option.name] = value
   }
-  if (file === undefined && command.fileRequired) return usage('no file given')
   return ready([])
 
   function ready(rest: readonly string[]): Reading {
+    const found = readWords(command, words)
+    if (typeof found === 'string') return usage(found)
+    const { file, action } = found
+    const foreign = [...switches, ...Object.keys(values)].find(
+      (name) => action !== undefined && !optionsOf(command, action).some((each) => each.name === name),
+    )
+    if (action !== undefined && foreign !== undefined) {
+      return usage(`--${foreign} is no option of \`sluice ${command.name} ${action.name}\``)
+    }
     const json = switches.has('json')
     const changed = switches.has('changed')
-    return { kind: 'run', command, invocation: { file, rest, json, changed, config } }
+    const { config } = values
+    const more = { action: action?.name, words: found.words, values, switches }
+    return { kind: 'run', command, invocation: { file, rest, json, changed, config, ...more } }
   }
+}
+
+interface Words {
+  readonly file: string | undefined
+  readonly action: Action | undefined
+  readonly words: readonly string[]
+}
+
+/** The file, then the action, then what it is about; or what is wrong with them. */
+function readWords(command: Command, given: readonly string[]): Words | string {
+  const { actions } = command
+  if (actions === undefined) {
+    const [file, second] = given
+    if (second !== undefined) return `one file at most, got ${JSON.stringify(second)} too`
+    if (file === undefined && command.fileRequired) return 'no file given'
+    return { file, action: undefined, words: [] }
+  }
+  const find = (word: string | undefined): Action | undefined => actions.find((each) => each.name === word)
+  const hasFile = given[0] !== undefined && find(given[0]) === undefined && /[./\\]/.test(given[0])
+  const [word, ...words] = hasFile ? given.slice(1) : given
+  const action = word === undefined ? actions[0] : find(word)
+  if (action === undefined) return unknownAction(word ?? '', command, actions)
+  const [least, most] = action.words
+  if (words.length < least) return `\`sluice ${command.name} ${action.name}\` needs ${action.parameters}`
+  if (words.length > most) {
+    return `\`sluice ${command.name} ${action.name}\` does not know what to do with ${JSON.stringify(words[most])}`
+  }
+  return { file: hasFile ? given[0] : undefined, action, words }
+}
+
+function optionsOf(command: Command, action: Action): readonly Option[] {
+  return [...action.options, ...command.options]
+}
+
+/** Those of the command and of all its actions, each name once. */
+function allOptions(command: Command): readonly Option[] {
+  const all = [...(command.actions ?? []).flatMap((each) => each.options), ...command.options]
+  return [...new Map(all.map((each) => [each.name, each])).values()]
 }
 
 function splitOption(arg: string): readonly [string, string | undefined] {
@@ -78,8 +126,15 @@ function unknownCommand(name: string, commands: readonly Command[]): string {
   return `unknown command ${JSON.stringify(name)}${near === undefined ? '' : `; did you mean ${near}?`}`
 }
 
-function unknownOption(name: string, command: Command): string {
-  const known = ['--help', ...command.options.map((each) => `--${each.name}`)]
+function unknownAction(word: string, command: Command, actions: readonly Action[]): string {
+  const names = actions.map((each) => each.name)
+  const near = nearest(word, names)
+  const what = `\`sluice ${command.name}\` can do nothing called ${JSON.stringify(word)}`
+  return near === undefined ? `${what}; it can ${names.join(', ')}` : `${what}; did you mean ${near}?`
+}
+
+function unknownOption(name: string, options: readonly Option[]): string {
+  const known = ['--help', ...options.map((each) => `--${each.name}`)]
   const near = nearest(name, known)
   return `unknown option ${JSON.stringify(name)}${near === undefined ? `; there are ${known.join(', ')}` : `; did you mean ${near}?`}`
 }

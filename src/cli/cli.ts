@@ -6,11 +6,13 @@ import { configCommand } from './config.ts'
 import { doctorCommand } from './doctor.ts'
 import { EXIT } from './exit-codes.ts'
 import { commandHelp, generalHelp } from './help.ts'
+import { jobsCommand } from './durable/jobs.ts'
+import { Misunderstood } from './misunderstood.ts'
 import { reportError } from './report-error.ts'
 import { runCommand } from './run.ts'
 import type { Command, Terminal } from './command.ts'
 
-export const COMMANDS: readonly Command[] = [runCommand, configCommand, doctorCommand]
+export const COMMANDS: readonly Command[] = [runCommand, configCommand, doctorCommand, jobsCommand]
 
 /** What `sluice` does. Resolves when the command is done; with `run` the program goes on. */
 export async function main(): Promise<void> {
@@ -19,6 +21,7 @@ export async function main(): Promise<void> {
     err: (line) => void process.stderr.write(`${line}\n`),
     env: process.env,
     cwd: process.cwd(),
+    width: process.stdout.isTTY ? process.stdout.columns : undefined,
   }
   ignoreClosedPipe()
   const code = await runCli(process.argv.slice(2), terminal)
@@ -48,6 +51,11 @@ export async function runCli(argv: readonly string[], terminal: Terminal): Promi
       try {
         return await reading.command.run(reading.invocation, terminal)
       } catch (error) {
+        if (error instanceof Misunderstood) {
+          terminal.err(`sluice: ${error.message}`)
+          terminal.err(`Try: sluice ${reading.command.name} --help`)
+          return EXIT.usage
+        }
         return reportError(error, terminal)
       }
     }

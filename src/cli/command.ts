@@ -7,6 +7,8 @@ export interface Terminal {
   err(line: string): void
   readonly env: Readonly<Record<string, string | undefined>>
   readonly cwd: string
+  /** Characters in a line; undefined where nobody looks at it, and nothing needs to be cut. */
+  readonly width?: number | undefined
 }
 
 export interface Invocation {
@@ -19,13 +21,32 @@ export interface Invocation {
   readonly changed: boolean
   /** Path of the configuration file. */
   readonly config: string | undefined
+  /** What is to be done, of a command that can do several things. */
+  readonly action: string | undefined
+  /** What follows the action. */
+  readonly words: readonly string[]
+  /** Options that have a value, by name. */
+  readonly values: Readonly<Record<string, string>>
+  readonly switches: ReadonlySet<string>
 }
 
 export interface Option {
-  readonly name: 'json' | 'config' | 'changed'
+  readonly name: string
   /** Name of its value; a switch has none. */
   readonly value?: string
   readonly doc: string
+}
+
+/** One of the things that a command can do: `retry` of `sluice jobs retry 12`. */
+export interface Action {
+  readonly name: string
+  /** After the name: `<id>…`. */
+  readonly parameters: string
+  readonly summary: string
+  /** Fewest and most words after the name. */
+  readonly words: readonly [number, number]
+  /** Beside those of the command. */
+  readonly options: readonly Option[]
 }
 
 export interface Command {
@@ -37,6 +58,8 @@ export interface Command {
   /** A paragraph for its own help. */
   readonly detail: string
   readonly options: readonly Option[]
+  /** What it can do; the first of them without a word. */
+  readonly actions?: readonly Action[]
   readonly fileRequired: boolean
   /** Takes what follows the file as it is. */
   readonly passesRest: boolean

@@ -1,5 +1,5 @@
 /** The help, made from the commands. */
-import type { Command } from './command.ts'
+import type { Command, Option } from './command.ts'
 import { columns } from './columns.ts'
 import { EXIT } from './exit-codes.ts'
 
@@ -22,18 +22,30 @@ export function generalHelp(commands: readonly Command[]): string {
 }
 
 export function commandHelp(command: Command): string {
-  const options = command.options.map((option) => {
-    const value = option.value === undefined ? '' : ` <${option.value}>`
-    return [`  --${option.name}${value}`, option.doc] as const
-  })
+  const parameters = [command.parameters, command.options.length === 0 ? '' : '[options]'].filter(Boolean)
   return [
-    `Usage: sluice ${command.name} ${command.parameters}${options.length === 0 ? '' : ' [options]'}`,
+    `Usage: sluice ${command.name} ${parameters.join(' ')}`,
     '',
     command.detail,
     '',
-    ...columns([...options, ['  --help', 'this help']]),
+    ...actionsHelp(command),
+    ...columns([...command.options.map((each) => optionRow(each)), ['  --help', 'this help']]),
     '',
     'Exit codes:',
     ...columns(Object.entries(command.exits).map(([code, meaning]) => [`  ${code}`, meaning])),
   ].join('\n')
+}
+
+/** Each action with its options below it. */
+function actionsHelp({ actions = [] }: Command): readonly string[] {
+  if (actions.length === 0) return []
+  const rows = actions.flatMap(({ name, parameters, summary, options }) => [
+    [`  ${[name, parameters].filter(Boolean).join(' ')}`, summary],
+    ...options.map((each) => optionRow(each, '    ')),
+  ])
+  return [...columns(rows), '']
+}
+
+function optionRow({ name, value, doc }: Option, indent = '  '): readonly [string, string] {
+  return [`${indent}--${name}${value === undefined ? '' : ` <${value}>`}`, doc]
 }

@@ -4,10 +4,21 @@ import type { ComponentBase, ComponentDefinition } from '../app/component.ts'
 type Definition = ComponentDefinition<ComponentBase>
 
 export async function knownComponents(): Promise<Readonly<Record<string, Definition>>> {
-  const [{ postgres }, { redis }, { threads }] = await Promise.all([
+  const [{ postgres }, { redis }, { threads }, { jobs }, { events }, { cron }] = await Promise.all([
     import('../components/postgres/index.ts'),
     import('../components/redis/index.ts'),
     import('../components/threads/index.ts'),
+    import('../jobs/index.ts'),
+    import('../events/index.ts'),
+    import('../cron/index.ts'),
   ])
-  return { postgres: postgres(), redis: redis(), threads: threads() } as Readonly<Record<string, Definition>>
+  const all = {
+    postgres: postgres(),
+    redis: redis(),
+    threads: threads(),
+    jobs: jobs(),
+    events: events(),
+    cron: cron(),
+  }
+  return all as Readonly<Record<string, Definition>>
 }

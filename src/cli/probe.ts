@@ -4,9 +4,7 @@ import type { ComponentConfig } from '../config/load.ts'
 import { systemClock } from '../core/clock.ts'
 import { SluiceError, toError } from '../core/errors.ts'
 import { WorkerPool } from '../pool/worker-pool.ts'
-import { silentLogger } from '../telemetry/log.ts'
-import { createMetrics } from '../telemetry/metrics.ts'
-import { createOperations } from '../telemetry/operations.ts'
+import { createContext } from './component-context.ts'
 import { versionOf } from './version-of.ts'
 
 export interface Probe {
@@ -57,47 +55,6 @@ export async function probe(
       ms,
     )
     return fn(controller.signal).finally(() => timer.cancel())
-  }
-}
-
-function createContext(
-  name: string,
-  definition: ComponentDefinition<ComponentBase>,
-  config: ComponentConfig,
-  appName: string,
-  pool: WorkerPool,
-  connected: () => boolean,
-): ComponentContext<unknown> {
-  const { kind } = definition
-  const metrics = createMetrics()
-  const base: ComponentBase = {
-    name,
-    kind,
-    status: () => ({
-      name,
-      kind,
-      connected: connected(),
-      state: connected() ? 'ready' : 'connecting',
-      pool: { workers: config.workers, running: pool.running, waiting: pool.waiting },
-      breaker: null,
-    }),
-    submit: (fn, options) => pool.submit(fn, options ?? {}),
-  }
-  const notReady = (): SluiceError | undefined =>
-    connected()
-      ? undefined
-      : new SluiceError('SLUICE_NOT_READY', `"${name}" is not connected`, { component: name })
-  const shared = { clock: systemClock, random: Math.random, log: silentLogger, metrics }
-  return {
-    ...shared,
-    name,
-    kind,
-    config: config.values,
-    appName,
-    base,
-    operations: (limits) => createOperations({ ...shared, component: name, kind, limits, notReady }),
-    lost: () => {},
-    required: () => undefined,
   }
 }
 

@@ -1,4 +1,5 @@
 /** Tells an error to the person at the terminal, and says with which code to end. */
+import { adviceFor } from './advice.ts'
 import { exitCodeOf } from './exit-codes.ts'
 import { isSluiceError, toError } from '../core/errors.ts'
 import type { Terminal } from './command.ts'
@@ -8,7 +9,8 @@ export function reportError(thrown: unknown, terminal: Terminal): number {
   const error = toError(thrown)
   if (isSluiceError(error)) {
     terminal.err(`${error.code}: ${error.message}`)
-    if (error.hint !== undefined) terminal.err(error.hint)
+    const advice = adviceFor(error)
+    if (advice !== undefined) terminal.err(advice)
   } else {
     // The stack of a program's own error says where to look.
     terminal.err(error.stack ?? error.message)

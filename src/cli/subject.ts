@@ -12,16 +12,22 @@ export interface Subject {
   readonly config: ConfigReading
 }
 
-export async function readSubject(invocation: Invocation, terminal: Terminal): Promise<Subject> {
+/** @param adapt what is taken in place of the components that there are */
+export async function readSubject(
+  invocation: Invocation,
+  terminal: Terminal,
+  adapt: (components: Subject['components']) => Subject['components'] = (components) => components,
+): Promise<Subject> {
   const file = invocation.config === undefined ? {} : { file: invocation.config }
   if (invocation.file === undefined) {
-    const components = await knownComponents()
+    const components = adapt(await knownComponents())
     const config = await readConfig({ components, env: terminal.env, cwd: terminal.cwd, ...file })
     return { app: undefined, components, config }
   }
   const app = await withoutOutput(() => inspectProgram(invocation.file ?? '', terminal.cwd))
-  const config = await readConfig({ ...app.load(), ...file })
-  return { app: app.name, components: app.components, config }
+  const components = adapt(app.components)
+  const config = await readConfig({ ...app.load(), components, ...file })
+  return { app: app.name, components, config }
 }
 
 /** While a program is only looked at, what it prints goes to standard error: standard output is the command's. */

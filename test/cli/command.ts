@@ -1,6 +1,7 @@
 /** Runs the command line as a process of its own, as a shell would. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
+import { runCli } from '../../src/cli/cli.ts'
 
 const MAIN = join(import.meta.dirname, '..', '..', 'src', 'cli', 'main.ts')
 export const PROGRAMS = join(import.meta.dirname, 'programs')
@@ -36,6 +37,21 @@ export function start(args: readonly string[], options: Options = {}): ChildProc
 
 export async function sluice(args: readonly string[], options: Options = {}): Promise<Finished> {
   return finished(start(args, options))
+}
+
+/** The same without a process, for commands that import no program: what they leave open is seen by the leak check. */
+export async function inProcess(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<Omit<Finished, 'signal'>> {
+  const lines = { out: '', err: '' }
+  const code = await runCli(args, {
+    out: (line) => void (lines.out += `${line}\n`),
+    err: (line) => void (lines.err += `${line}\n`),
+    env,
+    cwd: PROGRAMS,
+  })
+  return { code: code ?? null, ...lines }
 }
 
 const LIMIT_MS = 30_000

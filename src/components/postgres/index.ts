@@ -65,10 +65,14 @@ export interface PostgresOptions {
   readonly dependsOn?: readonly string[]
 }
 
+/** What `postgres()` returns. */
+export interface PostgresDefinition extends ComponentDefinition<Postgres, typeof section.fields> {
+  /** What `sluice migrate` runs. */
+  readonly migrations: readonly Migration[]
+}
+
 /** PostgreSQL at `POSTGRES_DSN`; without it, a private server started from node_modules. */
-export function postgres(
-  options: PostgresOptions = {},
-): ComponentDefinition<Postgres, typeof section.fields> {
+export function postgres(options: PostgresOptions = {}): PostgresDefinition {
   const { connections, dependsOn = [], migrations = [], ...values } = options
   const multiConfig =
     connections === undefined
@@ -83,6 +87,7 @@ export function postgres(
     dependsOn: Object.freeze([...dependsOn]),
     workers: 15,
     connectTimeoutMs: 60_000,
+    migrations,
     create: (context: ComponentContext<PostgresConfig>) => createPostgres(context, migrations),
   })
 }

@@ -12,8 +12,9 @@ const DEFAULT_CANARY = 20
 const LOOK_MS = 50
 const MAX_LOOK_MS = 1_000
 
-/** The filter as parameters $1 to $3: name of the job, ids, died before; null for none. */
-const MATCHES = `($1::text is null or coalesce(t.name, q.name) = $1) and ($2::bigint[] is null or t.id = any($2))
+/** The filter as parameters $1 to $3: name of the job, ids, died before; null for none. Deliveries of events are not jobs. */
+const MATCHES = `not exists (select from sluice.sub s where s.queue = t.queue)
+  and ($1::text is null or coalesce(t.name, q.name) = $1) and ($2::bigint[] is null or t.id = any($2))
   and ($3::timestamptz is null or t.died < $3)`
 
 /** in: the filter, $4 limit · out: rows, the youngest first */
