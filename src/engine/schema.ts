@@ -132,6 +132,31 @@ create table sluice.tick (n bigint primary key, at timestamptz not null default 
   thinned timestamptz);
 insert into sluice.tick values (0, clock_timestamp(), pg_current_snapshot(), 0, 0, pg_current_xact_id());
 
+-- Writes a tick where something is to be seen; see engine/log/tick.ts. Each statement in here has a snapshot of its own.
+create function sluice.write_tick(gap interval) returns text language plpgsql volatile as $$
+declare
+  low bigint;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    return 'isolation';
+  end if;
+  if not pg_try_advisory_xact_lock(7263001984517235) then
+    return 'busy';
+  end if;
+  if exists (select from (select at from sluice.tick order by n desc limit 1) t where t.at > clock_timestamp() - gap) then
+    return 'busy';
+  end if;
+  select case when is_called then last_value else 0 end into low from sluice.event_id;
+  insert into sluice.tick (n, snap, lo, hi, x0)
+  select l.n + 1, c.snap, greatest(low, l.lo), q.last_value, case when low > l.lo then pg_current_xact_id() else l.x0 end
+  from (select * from sluice.tick order by n desc limit 1) l, sluice.event_id q, (select pg_current_snapshot() as snap) c
+  where low > l.lo
+    or exists (select from pg_snapshot_xip(l.snap) x where x < l.x0 and pg_visible_in_snapshot(x, c.snap))
+    or exists (select from generate_series(pg_snapshot_xmax(l.snap)::text::bigint, l.x0::text::bigint - 1) x
+      where pg_visible_in_snapshot(x::text::xid8, c.snap));
+  return case when found then 'written' else 'nothing' end;
+end $$;
+
 -- Named readers of topics.
 create table sluice.sub (
   id int generated always as identity primary key,

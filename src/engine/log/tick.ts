@@ -15,44 +15,28 @@ import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
 /** Between two ticks of one database, at least. */
 export const TICK_GAP_MS = 10
 
-/** Chosen at random, once: one tick is written at a time. */
-const LOCK = 7_263_001_984_517_235
-
 /**
- * out: ok (the lock is ours), young (another tick was written a moment ago), lo
- * effect: a lock until the end of the transaction
+ * Both statements in one round trip: each gets a snapshot of its own, because the function is volatile and the isolation
+ * read committed, which it makes sure of. Of the schema, version 1.
+ *
+ * in: least age of the newest tick
+ * out: `written`, `nothing`, `busy` (another process writes one, or has just done so), `isolation`
+ * effect: a row of sluice.tick, or none
  */
-const TICK_LO = `
-select pg_try_advisory_xact_lock(${LOCK}) as ok,
-  coalesce((select t.at > clock_timestamp() - interval '${TICK_GAP_MS} ms' from sluice.tick t order by n desc limit 1), false) as young,
-  (select case when is_called then last_value else 0 end from sluice.event_id) as lo`
-
-/**
- * in: $1 lo
- * out: n of the tick that was written, if any
- * effect: a row of sluice.tick
- */
-const TICK = `
-insert into sluice.tick (n, snap, lo, hi, x0)
-select l.n + 1, c.snap, greatest($1::bigint, l.lo), q.last_value,
-  case when $1::bigint > l.lo then pg_current_xact_id() else l.x0 end
-from (select * from sluice.tick order by n desc limit 1) l, sluice.event_id q, (select pg_current_snapshot() as snap) c
-where $1::bigint > l.lo
-  or exists (select from pg_snapshot_xip(l.snap) x where x < l.x0 and pg_visible_in_snapshot(x, c.snap))
-  or exists (select from generate_series(pg_snapshot_xmax(l.snap)::text::bigint, l.x0::text::bigint - 1) x
-    where pg_visible_in_snapshot(x::text::xid8, c.snap))
-returning n`
+const TICK = `select sluice.write_tick($1 * interval '1 ms') as outcome`
 
 /** `busy`: another process writes one, or has just done so; it may have missed what was committed since. */
 export type Ticked = 'written' | 'nothing' | 'busy'
 
-export function writeTick(db: EngineDatabase, signal?: AbortSignal): Promise<Ticked> {
-  return db.transaction<Ticked>(
+export async function writeTick(db: EngineDatabase, signal?: AbortSignal): Promise<Ticked> {
+  const options = { label: 'sluice.tick', timeout: STATEMENT_TIMEOUT_MS, idempotent: false, signal }
+  const row = await db.queryOne<{ outcome: Ticked | 'isolation' }>(TICK, [TICK_GAP_MS], options)
+  if (row !== undefined && row.outcome !== 'isolation') return row.outcome
+  // The database's default is a stricter one: a transaction says what it wants.
+  return db.transaction(
     async (tx) => {
-      const row = await tx.queryOne<{ ok: boolean; young: boolean; lo: string }>(TICK_LO)
-      if (row === undefined || !row.ok || row.young) return 'busy'
-      const written = await tx.queryOne(TICK, [row.lo], { idempotent: false })
-      return written === undefined ? 'nothing' : 'written'
+      const inside = await tx.queryOne<{ outcome: Ticked }>(TICK, [TICK_GAP_MS], { idempotent: false })
+      return inside?.outcome ?? 'busy'
     },
     {
       label: 'sluice.tick',
