@@ -6,13 +6,24 @@ import { configCommand } from './config.ts'
 import { doctorCommand } from './doctor.ts'
 import { EXIT } from './exit-codes.ts'
 import { commandHelp, generalHelp } from './help.ts'
+import { cronCommand } from './durable/cron.ts'
+import { eventsCommand } from './durable/events.ts'
 import { jobsCommand } from './durable/jobs.ts'
+import { migrateCommand } from './durable/migrate.ts'
 import { Misunderstood } from './misunderstood.ts'
 import { reportError } from './report-error.ts'
 import { runCommand } from './run.ts'
 import type { Command, Terminal } from './command.ts'
 
-export const COMMANDS: readonly Command[] = [runCommand, configCommand, doctorCommand, jobsCommand]
+export const COMMANDS: readonly Command[] = [
+  runCommand,
+  configCommand,
+  doctorCommand,
+  jobsCommand,
+  eventsCommand,
+  cronCommand,
+  migrateCommand,
+]
 
 /** What `sluice` does. Resolves when the command is done; with `run` the program goes on. */
 export async function main(): Promise<void> {
