@@ -23,6 +23,8 @@ export class Cursor {
   #savedAt = 0
   #unsaved = 0
   #saving: Promise<void> | undefined
+  /** It was asked to write while it wrote. */
+  #again = false
   #failure: Error | undefined
 
   constructor(parts: SubscriberParts, owner: CursorOwner) {
@@ -40,6 +42,7 @@ export class Cursor {
     const found = await readCursor(this.#parts.engine.db, this.owner.ref, this.owner.shard)
     if (found === undefined) throw new SluiceError('SLUICE_INTERNAL', 'the cursor of a shard is missing')
     this.#failure = undefined
+    this.#again = false
     this.#unsaved = 0
     this.#position = this.#saved = found
   }
@@ -64,14 +67,21 @@ export class Cursor {
     return this.#unsaved < MAX_UNSAVED ? undefined : this.#saving
   }
 
+  /** Writes the position of now, after the write that is under way. */
   save(): void {
-    if (this.#saving !== undefined || this.#position === this.#saved) return
+    if (this.#saving !== undefined) {
+      this.#again = true
+      return
+    }
+    if (this.#position === this.#saved) return
     const position = this.#position
     this.#unsaved = 0
     this.#saving = this.#write(position).then(
       () => {
         this.#saving = undefined
-        if (this.#unsaved >= SAVE_EVERY) this.save()
+        if (!this.#again) return
+        this.#again = false
+        this.save()
       },
       (error: unknown) => {
         this.#saving = undefined

@@ -9,6 +9,7 @@ import { Topics } from '../engine/log/topics.ts'
 import { dueTasks, subscriptionStates } from '../engine/log/watch.ts'
 import type { Page } from '../engine/log/window.ts'
 import { Batcher } from '../pool/batcher.ts'
+import type { SubscriptionLag } from './api.ts'
 import { StoredEvent } from './decode.ts'
 import { LATER_QUEUE, laterLoop } from './later.ts'
 import type { SubscriberHost } from './parts.ts'
@@ -21,6 +22,8 @@ import type { SubscriptionSpec } from './spec.ts'
 import { Subscriber } from './subscriber.ts'
 import type { TaskLoop } from './task-loop.ts'
 
+/** Between two counts of what waits. */
+const FIGURES_EVERY_MS = 15_000
 /** Between two looks after partitions, ticks and what is old. */
 const TEND_EVERY_MS = 60_000
 
@@ -35,7 +38,9 @@ export class EventsRuntime {
   readonly #host: SubscriberHost
   readonly #watch: Rounds
   readonly #tend: Rounds
+  readonly #figures: Rounds
   #later: TaskLoop | undefined
+  #lags: readonly SubscriptionLag[] = []
   #takesNoMore = false
   readonly publisher: Publisher
   readonly queries: Queries
@@ -74,6 +79,7 @@ export class EventsRuntime {
       delivered: (subscription) => delivered.with({ component, subscription }),
     }
     this.#watch = new Rounds(engine, 'the watch over subscriptions', config.pollInterval, () => this.#look())
+    this.#figures = new Rounds(engine, 'the figures of subscriptions', FIGURES_EVERY_MS, () => this.#count())
     this.#tend = new Rounds(engine, 'the care for the log', TEND_EVERY_MS, (signal) => this.#care(signal))
   }
 
@@ -83,13 +89,14 @@ export class EventsRuntime {
     this.#later = laterLoop(this.#engine, this.#topics, queue)
     this.#watch.start({ hint: ASKED })
     // Not while all processes start.
+    this.#figures.start({ delayMs: FIGURES_EVERY_MS * this.#engine.random() })
     this.#tend.start({ delayMs: TEND_EVERY_MS * this.#engine.random() })
   }
 
   get inspection(): Inspection {
     return {
       subscriptions: Object.fromEntries(
-        [...this.#subscribers].map(([name, each]) => [name, each.inspection]),
+        [...this.#subscribers].map(([name, each]) => [name, { ...each.inspection, ...this.#lagOf(name) }]),
       ),
       topics: this.#topics.all.length,
     }
@@ -128,7 +135,12 @@ export class EventsRuntime {
   /** Ends deliveries; publishing goes on. */
   async stopIntake(signal: AbortSignal): Promise<void> {
     this.#takesNoMore = true
-    const ending = [this.#watch, this.#tend, ...(this.#later === undefined ? [] : [this.#later])]
+    const ending = [
+      this.#watch,
+      this.#figures,
+      this.#tend,
+      ...(this.#later === undefined ? [] : [this.#later]),
+    ]
     const stopped = await Promise.allSettled(
       [...this.#subscribers.values(), ...ending].map((each) => each.stop(signal)),
     )
@@ -185,6 +197,38 @@ export class EventsRuntime {
       else next = Math.min(next ?? Infinity, ms)
     }
     return next
+  }
+
+  /** What waits for the subscriptions of this process, for metrics and for those who look. */
+  async #count(): Promise<undefined> {
+    if (this.#subscribers.size === 0) return
+    const { metrics } = this.#engine
+    this.#lags = (await this.queries.lag()).filter(({ name }) => this.#subscribers.has(name))
+    for (const { name, events, oldestMs, retrying, parkedKeys, dead } of this.#lags) {
+      const labels = { component: this.#component, subscription: name }
+      metrics.gauge('sluice_events_lag', 'Events that a subscription has not read.').with(labels).set(events)
+      metrics
+        .gauge('sluice_events_oldest_seconds', 'Age of the oldest event that a subscription has not read.')
+        .with(labels)
+        .set(oldestMs / 1_000)
+      metrics
+        .gauge('sluice_events_retrying', 'Deliveries that wait for an attempt.')
+        .with(labels)
+        .set(retrying)
+      metrics
+        .gauge('sluice_events_parked_keys', 'Keys behind an event that failed.')
+        .with(labels)
+        .set(parkedKeys)
+      metrics.gauge('sluice_events_dead', 'Dead letters of a subscription.').with(labels).set(dead)
+    }
+  }
+
+  /** As it was counted last. */
+  #lagOf(subscription: string): Inspection {
+    const lag = this.#lags.find(({ name }) => name === subscription)
+    if (lag === undefined) return {}
+    const { events, oldestMs, parkedKeys, dead, missed } = lag
+    return { lag: events, oldestMs: Math.round(oldestMs), parkedKeys, dead, missed }
   }
 
   async #care(signal: AbortSignal): Promise<undefined> {
