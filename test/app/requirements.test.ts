@@ -22,7 +22,7 @@ function definition(
     workers: 1,
     connectTimeoutMs: 1_000,
     create(context) {
-      onCreate(context.required)
+      onCreate((wanted) => context.required(wanted))
       return {
         api: context.base,
         connect: () => Promise.resolve(),
