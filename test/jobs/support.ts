@@ -31,7 +31,9 @@ export async function testJobs(
   try {
     const { dsn } = stack.use(await ownDatabase(server.url))
     const connect = async (on: JobsOptions, also: OpenComponentOptions) => {
-      const db = stack.use(await connectComponent(postgres({ dsn }), { name: 'db', ...also }))
+      const db = stack.use(
+        await connectComponent(postgres({ dsn, maxOpenConns: 4 }), { name: 'db', ...also }),
+      )
       const open = await connectComponent(jobs(on), { required: { postgres: db.api }, ...also })
       return { db: db.api, open: stack.use(open) }
     }

@@ -5,6 +5,7 @@
  * interval. A lease that ends takes all that was claimed under it along; the runner goes on under the next. A loop that
  * does not come round any more is replaced by a new one (`tick`), and what it still brings is given back.
  */
+import { AsyncResource } from 'node:async_hooks'
 import { waitOrAbort } from '../../core/abort.ts'
 import { backoffMs } from '../../core/backoff.ts'
 import { SluiceError, toError } from '../../core/errors.ts'
@@ -134,7 +135,11 @@ export class QueueRunner {
     const { engine, queueId } = this.#options
     this.#off.push(
       engine.wake.on(`q${queueId}`, () => this.wake()),
-      engine.wake.on(cancelTopic(queueId), () => void this.#check(0)),
+      // What it aborts frees slots, whose next handlers must not run in the context of who cancelled.
+      engine.wake.on(
+        cancelTopic(queueId),
+        AsyncResource.bind(() => void this.#check(0)),
+      ),
       engine.worker.onLease((lease) => this.#take(lease)),
     )
     this.#loop = this.#run(this.#generation)
