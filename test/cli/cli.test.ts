@@ -19,7 +19,7 @@ test('--version says the version of the package', async () => {
 test('--help lists every command, and each command has help of its own with its exit codes', async () => {
   const general = await sluice(['--help'])
   assert.equal(general.code, 0)
-  for (const name of ['run', 'config', 'doctor']) {
+  for (const name of ['run', 'config', 'doctor', 'jobs', 'events', 'cron', 'migrate']) {
     assert.match(general.out, new RegExp(`^ {2}${name} `, 'm'))
     const [long, other] = await Promise.all([sluice([name, '--help']), sluice(['help', name])])
     assert.equal(long.code, 0)

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { leakCheck } from '../../src/testing/leak-check.ts'
+import { openNode } from '../cron/cluster-support.ts'
+import { until } from '../events/support.ts'
+import { ownDatabase } from '../support/own-database.ts'
+import { serverAt } from '../support/servers.ts'
+import { inProcess } from './command.ts'
+
+leakCheck()
+
+const server = await serverAt('postgres')
+
+test('a schedule is listed, run by hand once a key, paused and resumed', { skip: server.skip }, async () => {
+  await using database = await ownDatabase(server.url)
+  const ran = Promise.withResolvers<string>()
+  await using node = await openNode(database.dsn, (api) =>
+    api.schedule('report', '0 0 1 1 *', ({ name }) => ran.resolve(name)),
+  )
+  await until(
+    () => node.api.schedules(),
+    (schedules) => schedules.length > 0,
+  )
+  const call = (...args: readonly string[]) => inProcess(['cron', ...args], { POSTGRES_DSN: database.dsn })
+  const list = await call()
+  assert.match(list.out, /^report +0 0 1 1 \* +UTC +in \d+d \(.*-01-01 00:00:00Z\) +- +- +0$/m, list.err)
+  assert.match((await call('run', 'report', '--key', 'a')).out, /^run \d+ of report waits/)
+  assert.equal(await ran.promise, 'report')
+  assert.match((await call('run', 'report', '--key', 'a')).out, /^run \d+ of this key was there/)
+  const { runs } = JSON.parse((await call('history', 'report', '--json')).out) as {
+    runs: { key: string; error: null }[]
+  }
+  assert.deepEqual(
+    runs.map(({ key, error }) => [key, error]),
+    [['a', null]],
+  )
+  assert.equal((await call('pause', 'report')).code, 0)
+  assert.equal((await node.api.schedules())[0]?.paused, true)
+  assert.match((await call('list')).out, /^report .* paused /m)
+  assert.equal((await call('resume', 'report')).code, 0)
+  assert.equal((await node.api.schedules())[0]?.paused, false)
+  const unknown = await call('run', 'reprot')
+  assert.equal(unknown.code, 1)
+  assert.match(unknown.err, /reprot/)
+})
