@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { event, type Events } from '../../src/events/index.ts'
 import { seededRandom } from '../../src/testing/seeded-random.ts'
+import { soakCycles } from '../support/soak.ts'
 import { anything, place, Seen, skip } from './support.ts'
 
 const Written = event('gap.written', anything<{ n: number }>())
@@ -128,20 +129,24 @@ test('a long transaction that has nothing to do with events holds none of them u
   await peer.db.query('create table unrelated (n int)')
   const opened = Promise.withResolvers<void>()
   const over = Promise.withResolvers<void>()
-  const long = peer.db.transaction(async (tx) => {
-    await tx.execute('insert into unrelated values (1)')
-    opened.resolve()
-    await over.promise
-  })
+  const long = peer.db.transaction(
+    async (tx) => {
+      await tx.execute('insert into unrelated values (1)')
+      opened.resolve()
+      await over.promise
+    },
+    { timeout: '10m' },
+  )
   await opened.promise
-  for (let n = 0; n < 50; n++) {
+  const count = soakCycles(50, 10_000)
+  for (let n = 0; n < count; n++) {
     await peer.events.publish(Written, { n })
     // Each arrives while the transaction is open.
     await seen.atLeast(n + 1)
   }
   over.resolve()
   await long
-  assert.equal(seen.all.length, 50)
+  assert.equal(seen.all.length, count)
 })
 
 test('a transaction that is rolled back publishes nothing, a thousand times', { skip }, async () => {

@@ -34,7 +34,7 @@ export async function place(where: 'server' | 'embedded' = 'server'): Promise<Pl
     dsn,
     peer: async (options = {}) => {
       const own = new AsyncDisposableStack()
-      const db = own.use(await connectComponent(postgres({ dsn, maxOpenConns: 10 })))
+      const db = own.use(await connectComponent(postgres({ dsn, maxOpenConns: 8 })))
       const component = own.use(await connectComponent(events(options), { required: { postgres: db.api } }))
       const peer: Peer = {
         db: db.api,
