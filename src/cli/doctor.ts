@@ -1,11 +1,13 @@
 /** `sluice doctor [file]`: connects to each component and says what is wrong and what to do. */
 import { connectOrder } from '../app/graph.ts'
+import { isOptional, resolveRequirements } from '../app/requirements.ts'
 import { formatDuration } from '../core/duration.ts'
 import { isSluiceError, toError } from '../core/errors.ts'
 import { createRedactor, type Redactor } from '../telemetry/redact.ts'
 import { adviceFor } from './advice.ts'
 import { CONFIG_OPTION, JSON_OPTION, type Command, type Invocation, type Terminal } from './command.ts'
 import { printFindings } from './config.ts'
+import { probeTables } from './durable/probe-tables.ts'
 import { EXIT } from './exit-codes.ts'
 import { probe } from './probe.ts'
 import { readSubject, type Subject } from './subject.ts'
@@ -74,15 +76,20 @@ async function run(invocation: Invocation, terminal: Terminal): Promise<number> 
 }
 
 /** Components that depend on others come after them, and are left out where one of those failed. */
-async function examine(subject: Subject): Promise<readonly Finding[]> {
-  const { components, config } = subject
+async function examine(given: Subject): Promise<readonly Finding[]> {
+  const { config } = given
+  const components = resolveRequirements(given.components)
+  const subject = { ...given, components }
   const redactor = createRedactor(config.secrets)
   const findings = new Map<string, Finding>()
   const needs = new Map(Object.entries(components).map(([name, definition]) => [name, definition.dependsOn]))
   for (const name of connectOrder(needs)) {
     // Without a program, a component that nobody configured is not in use.
     if (subject.app === undefined && config.components[name]?.configured !== true) continue
-    const failed = needs.get(name)?.find((need) => findings.get(need)?.state !== 'ok')
+    const failed = needs
+      .get(name)
+      ?.filter((need) => !isOptional(components[name]!, components[need]!))
+      .find((need) => findings.get(need)?.state !== 'ok')
     findings.set(name, await examineOne(subject, name, failed, redactor))
   }
   return [...findings.values()]
@@ -113,7 +120,15 @@ async function examineOne(
   if (failedNeed !== undefined)
     return finding('skipped', { error: `needs ${failedNeed}, which does not work` })
   try {
-    const { connectMs, latencyMs, version } = await probe(name, definition, config, subject.app ?? 'sluice')
+    const app = subject.app ?? 'sluice'
+    const database = databaseOf(subject, name)
+    const { connectMs, latencyMs, version } =
+      database === undefined
+        ? await probe(name, definition, config, app)
+        : await probeTables(
+            [database, subject.components[database]!, subject.config.components[database]!],
+            app,
+          )
     return finding('ok', {
       connectMs,
       latencyMs,
@@ -129,6 +144,15 @@ async function examineOne(
       advice: advice === undefined ? null : redactor.text(advice),
     })
   }
+}
+
+/** The database that it lives in, where it lives in one that is turned on. */
+function databaseOf({ components, config }: Subject, name: string): string | undefined {
+  const definition = components[name]
+  if (definition?.requires?.some(({ kind }) => kind === 'postgres') !== true) return undefined
+  return definition.dependsOn.find(
+    (need) => components[need]?.kind === 'postgres' && config.components[need]?.enabled === true,
+  )
 }
 
 /** Where it leads: the first connection string of the section, as the configuration shows it. */

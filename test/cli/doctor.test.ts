@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { ownDatabase } from '../support/own-database.ts'
 import { serverAt } from '../support/servers.ts'
 import { temporaryDirectory } from '../config/support.ts'
 import { PROGRAMS, sluice } from './command.ts'
@@ -48,6 +49,27 @@ test(
       assert.ok((each.connectMs ?? 0) > 0 && (each.latencyMs ?? 0) > 0, each.name)
       assert.match(each.version ?? '', /^\d+\.\d+/, each.name)
     }
+  },
+)
+
+test(
+  'doctor looks for the tables of what lives in a database, and registers no worker',
+  { skip: postgres.skip },
+  async () => {
+    await using database = await ownDatabase(postgres.url)
+    const env = { POSTGRES_DSN: database.dsn }
+    const before = await sluice(['doctor', 'durable.ts'], { env })
+    assert.equal(before.code, 0, before.out + before.err)
+    for (const [name, kind] of [
+      ['work', 'jobs'],
+      ['news', 'events'],
+      ['clock', 'cron'],
+    ]) {
+      assert.match(before.out, new RegExp(`^ok +${name} +\\(${kind}\\) +no tables yet, connected in`, 'm'))
+    }
+    assert.equal((await sluice(['migrate'], { env })).code, 0)
+    const after = await sluice(['doctor', 'durable.ts'], { env })
+    assert.match(after.out, /^ok +work +\(jobs\) +tables of version \d+, connected in/m)
   },
 )
 

@@ -6,7 +6,7 @@
 import type { Postgres } from '../../components/postgres/api.ts'
 import type { PostgresConfig } from '../../components/postgres/section.ts'
 import type { PostgresDefinition } from '../../components/postgres/index.ts'
-import type { ComponentContext } from '../../app/component.ts'
+import type { ComponentBase, ComponentContext, ComponentDefinition } from '../../app/component.ts'
 import { resolveRequirements } from '../../app/requirements.ts'
 import type { ComponentConfig } from '../../config/load.ts'
 import { configError } from '../../config/problem.ts'
@@ -47,11 +47,28 @@ export async function openDatabase(
   if (!config.enabled) {
     throw new SluiceError('SLUICE_DISABLED', `"${name}" is turned off by configuration`, { component: name })
   }
+  const { db, close } = await connectDatabase(name, definition, config, app)
+  try {
+    const row = await db.queryOne<{ now: Date }>('select clock_timestamp() as now')
+    const values = config.values as PostgresConfig
+    return { db, definition, config: values, now: row?.now ?? new Date(), [Symbol.asyncDispose]: close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** Connected, without the migrations: who only looks changes nothing. */
+export async function connectDatabase(
+  name: string,
+  definition: ComponentDefinition<ComponentBase>,
+  config: ComponentConfig,
+  app: string,
+): Promise<{ readonly db: Postgres; readonly close: () => Promise<void> }> {
   const { createPostgres } = await import('../../components/postgres/component.ts')
   const pool = new WorkerPool({ name, workers: config.workers, maxWaiting: 100 })
   let connected = false
   const context = createContext(name, definition, config, app, pool, () => connected)
-  // Without the migrations: who only looks changes nothing.
   const component = createPostgres(context as ComponentContext<PostgresConfig>)
   const close = async (): Promise<void> => {
     await component.close(AbortSignal.timeout(CLOSE_LIMIT_MS)).catch(() => {})
@@ -60,10 +77,7 @@ export async function openDatabase(
   try {
     await component.connect(limit(name, 'connect', config.connectTimeoutMs), () => {})
     connected = true
-    const db = component.api
-    const row = await db.queryOne<{ now: Date }>('select clock_timestamp() as now')
-    const values = config.values as PostgresConfig
-    return { db, definition, config: values, now: row?.now ?? new Date(), [Symbol.asyncDispose]: close }
+    return { db: component.api, close }
   } catch (error) {
     await close()
     throw error
@@ -133,7 +147,8 @@ async function findDatabase(invocation: Invocation, terminal: Terminal, kind?: s
   return { name, app: subject.app ?? 'sluice', definition: definition as PostgresDefinition, config }
 }
 
-function checkVersion(component: string, found: number, wanted: number): void {
+/** Throws where the tables are not those that this program works with. */
+export function checkVersion(component: string, found: number, wanted: number): void {
   if (found === wanted) return
   const text =
     found === 0
