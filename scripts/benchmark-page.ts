@@ -57,6 +57,18 @@ export const CHAPTERS: Readonly<Record<string, Chapter>> = {
     text: "One route through the app and through bare Fastify. The ratio is our throughput over the peer's.",
     targets: [{ ratio: 'hello_vs_fastify', bound: 'least', value: 0.95 }],
   },
+  jobs: {
+    title: 'Jobs',
+    text: "Jobs that do nothing, from the first handler to the last end that is stored, beside other queues at their best settings, on the same server. Ratios are our throughput over the peer's.",
+    targets: [
+      { ratio: 'jobs_vs_graphile', bound: 'least', value: 3 },
+      { ratio: 'jobs_vs_pg_boss', bound: 'least', value: 1 },
+      { ratio: 'jobs_vs_bullmq', bound: 'least', value: 1 },
+      { ratio: 'jobs_defaults_vs_graphile', bound: 'least', value: 1.5 },
+      { ratio: 'bulk_vs_graphile', bound: 'least', value: 2 },
+      { ratio: 'enqueue_100_callers_vs_1', bound: 'least', value: 30 },
+    ],
+  },
   embedded: {
     title: 'Embedded PostgreSQL',
     text: 'Starts, joins and memory of the server from node_modules.',
