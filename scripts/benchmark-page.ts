@@ -69,6 +69,15 @@ export const CHAPTERS: Readonly<Record<string, Chapter>> = {
       { ratio: 'enqueue_100_callers_vs_1', bound: 'least', value: 30 },
     ],
   },
+  events: {
+    title: 'Events',
+    text: "Events whose handlers do nothing. An event to three subscriptions is three deliveries; pg-boss gets it by three queues. Ratios are our throughput over the peer's; those of a publish are what it costs the database with ten subscriptions over none.",
+    targets: [
+      { ratio: 'events_3_vs_pg_boss', bound: 'least', value: 5 },
+      { ratio: 'publish_transactions_10_vs_0', bound: 'most', value: 1.1 },
+      { ratio: 'publish_wal_10_vs_0', bound: 'most', value: 1.1 },
+    ],
+  },
   embedded: {
     title: 'Embedded PostgreSQL',
     text: 'Starts, joins and memory of the server from node_modules.',
