@@ -78,6 +78,14 @@ export const CHAPTERS: Readonly<Record<string, Chapter>> = {
       { ratio: 'publish_wal_10_vs_0', bound: 'most', value: 1.1 },
     ],
   },
+  'job-memory': {
+    title: 'Memory over many jobs',
+    text: 'Resident memory and heap of one process that runs jobs that do nothing, after garbage collection. The ratios are of the last sample over the second.',
+    targets: [
+      { ratio: 'resident_last_vs_second', bound: 'most', value: 1.2 },
+      { ratio: 'heap_last_vs_second', bound: 'most', value: 1.2 },
+    ],
+  },
   embedded: {
     title: 'Embedded PostgreSQL',
     text: 'Starts, joins and memory of the server from node_modules.',
