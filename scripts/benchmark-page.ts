@@ -86,6 +86,15 @@ export const CHAPTERS: Readonly<Record<string, Chapter>> = {
       { ratio: 'heap_last_vs_second', bound: 'most', value: 1.2 },
     ],
   },
+  latency: {
+    title: 'Latency of jobs and events',
+    text: "Single ones on an idle system, handled in another process, at defaults. Figures named `_ms` are milliseconds; the ratio is our time over the peer's.",
+    targets: [
+      { ratio: 'job_latency_p50_ms', bound: 'most', value: 5 },
+      { ratio: 'job_latency_p99_ms', bound: 'most', value: 25 },
+      { ratio: 'event_latency_p50_ms', bound: 'most', value: 25 },
+    ],
+  },
   embedded: {
     title: 'Embedded PostgreSQL',
     text: 'Starts, joins and memory of the server from node_modules.',
