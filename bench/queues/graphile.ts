@@ -1,4 +1,5 @@
 /** graphile-worker, at the settings that its own documentation names as the fastest. */
+import pg from 'pg'
 import { peer } from '../harness/peers.ts'
 import { batches, Counter, payload, type Contender } from './queue.ts'
 
@@ -22,7 +23,11 @@ export const graphile: Contender = {
   async open({ dsn }) {
     const { run, makeWorkerUtils, Logger } = await peer<Graphile>('graphile-worker')
     const logger = new Logger(() => () => {})
-    const utils = await makeWorkerUtils({ connectionString: dsn, logger })
+    // Ours, so that it is closed before its database is dropped.
+    const pgPool = new pg.Pool({ connectionString: dsn, max: 20 })
+    pgPool.on('error', () => {})
+    pgPool.on('connect', (client) => void client.on('error', () => {}))
+    const utils = await makeWorkerUtils({ pgPool, logger })
     await utils.migrate()
     return {
       async fill(count, batch) {
@@ -36,11 +41,10 @@ export const graphile: Contender = {
       async drain(count) {
         const counter = new Counter(count)
         const runner = await run({
-          connectionString: dsn,
+          pgPool,
           logger,
           noHandleSignals: true,
           concurrency: 50,
-          maxPoolSize: 20,
           preset: {
             worker: { localQueue: { size: 2_000 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 },
           },
@@ -51,7 +55,10 @@ export const graphile: Contender = {
         await runner.stop()
         return counter.elapsed()
       },
-      close: () => utils.release(),
+      async close() {
+        await utils.release()
+        await pgPool.end()
+      },
     }
   },
 }
