@@ -144,7 +144,8 @@ export class Delivery {
     const { spec } = this.#parts
     if (spec.onFail === 'stop') return false
     return (
-      attempt >= Math.min(QUICK_ATTEMPTS, spec.attempts) ||
+      // The last one is left to the task, which ends with it.
+      attempt >= Math.min(QUICK_ATTEMPTS, Math.max(1, spec.attempts - 1)) ||
       failed.every(({ error }) => hasCode(error, 'SLUICE_INVALID_DATA'))
     )
   }

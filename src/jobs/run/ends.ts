@@ -17,7 +17,7 @@ export interface EndsHost {
   readonly engine: Engine
   readonly onFailure: (error: Error) => void
   /** What became of failed ones is stored: they are due again after a delay, or dead. */
-  readonly onFailed: (dead: readonly string[], delayMs: number) => void
+  readonly onFailed: (dead: readonly Failed[], delayMs: number) => void
   /** Ends that came too late: the tasks were no longer ours. */
   readonly onLost: (count: number) => void
 }
@@ -50,7 +50,8 @@ export class Ends {
         const answers = await source.fail(db, tasks, lease)
         moment('jobs.failed', answers.length)
         if (answers.length < tasks.length) onLost(tasks.length - answers.length)
-        const dead = answers.filter((answer) => answer.dead).map(({ id }) => id)
+        const deadIds = new Set(answers.filter((answer) => answer.dead).map(({ id }) => id))
+        const dead = tasks.filter(({ id }) => deadIds.has(id))
         const delays = tasks.filter(({ delay }) => delay >= 0).map(({ delay }) => delay)
         onFailed(dead, Math.min(...delays))
       },

@@ -9,6 +9,7 @@ import { AsyncResource } from 'node:async_hooks'
 import { waitOrAbort } from '../../core/abort.ts'
 import { backoffMs } from '../../core/backoff.ts'
 import { SluiceError, toError } from '../../core/errors.ts'
+import type { Failed } from '../../engine/tasks/finish.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { moment } from '../../engine/moments.ts'
 import type { HeldTask } from '../../engine/tasks/task.ts'
@@ -335,10 +336,15 @@ export class QueueRunner {
     }
   }
 
-  #failed(dead: readonly string[], delayMs: number): void {
+  #failed(dead: readonly Failed[], delayMs: number): void {
     this.#dueIn(delayMs)
-    if (dead.length === 0) return
-    this.#report(new Error(`${dead.length} dead, the first of them ${dead[0]}`), 'jobs became dead letters')
+    const [first] = dead
+    if (first === undefined) return
+    const more = dead.length === 1 ? '' : `, and ${dead.length - 1} more`
+    const { id, attempt, error } = first
+    // The handler's own error, as it is kept; its stack is not.
+    const text = `job ${id} failed in its last attempt (${attempt}): ${error}${more}`
+    this.#report(new Error(text), 'jobs became dead letters')
   }
 
   #dueIn(ms: number): void {
