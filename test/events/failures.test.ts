@@ -31,6 +31,36 @@ test('an event that fails is tried again while those behind it go on', { skip },
   assert.equal(done.all.at(-1), 1)
 })
 
+test('no delivery is made beyond the attempts', { skip }, async () => {
+  await using here = await place()
+  const peer = await here.peer()
+  const tried = new Map([2, 3, 4].map((attempts) => [attempts, [] as number[]]))
+  for (const [attempts, seen] of tried) {
+    peer.events.subscribe(
+      Created,
+      `reader${attempts}`,
+      ({ attempt }) => {
+        seen.push(attempt)
+        throw new Error('never')
+      },
+      { ...quick, attempts },
+    )
+  }
+  await peer.events.publish(Created, { n: 1 })
+  await until(
+    () => peer.events.deadLetters.list(),
+    (list) => list.length === 3,
+  )
+  assert.deepEqual(
+    [...tried.values()],
+    [
+      [1, 2],
+      [1, 2, 3],
+      [1, 2, 3, 4],
+    ],
+  )
+})
+
 test(
   'an event that uses up its attempts is a dead letter with its data and errors, and can be redriven or dropped',
   { skip },
