@@ -51,7 +51,8 @@ export function subscribe(
 
 export async function openSluice(dsn: string, readers: number, batch?: number): Promise<OpenTopic> {
   const db = await connectComponent(postgres({ dsn }), { name: 'db' })
-  const { api, close } = await connectComponent(events(), { required: { postgres: db.api } })
+  const log = await connectComponent(events(), { required: { postgres: db.api } })
+  const { api } = log
   return {
     async fill(count) {
       for (const items of batches(count, FILL_BATCH)) {
@@ -73,7 +74,7 @@ export async function openSluice(dsn: string, readers: number, batch?: number): 
       return counter.elapsed()
     },
     async close() {
-      await close()
+      await log.close()
       await db.close()
     },
   }
