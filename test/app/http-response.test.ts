@@ -4,28 +4,11 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import { connect, Socket } from 'node:net'
 import { test } from 'node:test'
 import type { FastifyReply } from 'fastify'
-import { createApp } from '../../src/app/app.ts'
-import type { AppOptions } from '../../src/app/options.ts'
-import type { Components, Http } from '../../src/app/service.ts'
+import type { Http } from '../../src/app/service.ts'
 import { currentContext } from '../../src/telemetry/context.ts'
-import { silentLogger } from '../../src/telemetry/log.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { parsePrometheus } from '../telemetry/prometheus-text.ts'
-
-/** An app with these routes, and no component. */
-async function serve(routes: (http: Http) => void, options: Partial<AppOptions<Components>> = {}) {
-  const app = createApp({
-    name: 'demo',
-    port: 0,
-    host: '127.0.0.1',
-    env: {},
-    logger: silentLogger,
-    ...options,
-  })
-  app.service('routes', ({ http }) => routes(http as Http))
-  await app.start()
-  return app
-}
+import { serve } from './serve.ts'
 
 /** Sends bytes as they are and gives all that comes back until the server closes. */
 async function raw(port: number, bytes: string): Promise<string> {

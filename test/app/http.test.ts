@@ -6,26 +6,10 @@ import { test } from 'node:test'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { z } from 'zod'
 import { createApp } from '../../src/app/app.ts'
-import type { AppOptions } from '../../src/app/options.ts'
-import type { Components, Http } from '../../src/app/service.ts'
+import type { Http } from '../../src/app/service.ts'
 import { SluiceError } from '../../src/core/errors.ts'
 import { currentContext } from '../../src/telemetry/context.ts'
-import { silentLogger } from '../../src/telemetry/log.ts'
-
-/** An app with these routes, and no component. */
-async function serve(routes: (http: Http) => void, options: Partial<AppOptions<Components>> = {}) {
-  const app = createApp({
-    name: 'demo',
-    port: 0,
-    host: '127.0.0.1',
-    env: {},
-    logger: silentLogger,
-    ...options,
-  })
-  app.service('routes', ({ http }) => routes(http as Http))
-  await app.start()
-  return app
-}
+import { serve } from './serve.ts'
 
 /** Sends bytes as they are and gives all that comes back until the server closes. */
 function raw(port: number, ...parts: readonly string[]): Promise<string> {
