@@ -79,7 +79,7 @@ export interface Change {
   readonly json: string
   /** The parsed entity: always of a `partial`; of a `full` only for a sink that `readsData`, else it is let go early. */
   readonly data: EntityData | undefined
-  /** Only rows of a load are in it: apply also when the stored version is the same; a newer one stays. */
+  /** Its state is that of a row of a load: apply also when the stored version is the same; a newer one stays. */
   readonly fromLoad: boolean
   /**
    * No change of this key with a higher id was handed to this sink before, in this process. With `at` above
@@ -124,7 +124,10 @@ export interface Batch {
   readonly dead: readonly DeadLetter[]
   /** Everything up to here is stored once this batch is; undefined where nothing is known yet. */
   readonly cursor: StreamId | undefined
-  /** The load that is under way: a partial without a base is answered in `waiting`, since its row may come yet. */
+  /**
+   * The load that is under way: what is stored belongs to it. A partial is merged only into a base that belongs to it too:
+   * an older base may lack changes between the two. Any other partial is answered in `waiting`, as its row may come yet.
+   */
   readonly load: string | undefined
 }
 
@@ -155,6 +158,8 @@ export interface OpenOptions {
   readonly lanes: readonly string[]
   /** The lease is gone, was taken, or the store went back in time: called at most once a session. */
   readonly onLost: (error: Error) => void
+  /** Another writer holds the lease, so that `open` waits for it: called at least once then. */
+  readonly onWaiting: () => void
   readonly signal: AbortSignal
 }
 
@@ -231,6 +236,8 @@ export interface Receiver {
     data: EntityData | undefined,
     at: StreamId,
   ): void
+  /** Everything up to here was delivered, though nothing of ours may have been in it (a heartbeat says so). */
+  reached(at: StreamId): void
   /** What cannot be understood; `at` and `lane` where the source could tell. */
   malformed(text: string, reason: DeadReason, detail: string, lane?: string, at?: StreamId): void
   /** Live from here: everything after `after` will come. `resumed` says that this is the position that was asked for. */

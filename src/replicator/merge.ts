@@ -7,25 +7,27 @@ import type { EntityData } from './contract.ts'
 
 /** The entity after `partial`; neither argument is changed. */
 export function mergePartial(base: EntityData, partial: EntityData): EntityData {
-  const merged: Record<string, unknown> = { ...base }
-  for (const field of Object.keys(partial)) {
-    const value = partial[field]
-    if (value === null) delete merged[field]
-    else set(merged, field, value)
-  }
+  const merged = { ...base }
+  mergeInto(merged, partial)
   return merged
 }
 
-/** Two partials in stream order as one: a null stays, since the base may have the field. */
-export function joinPartials(first: EntityData, second: EntityData): EntityData {
-  const joined: Record<string, unknown> = { ...first }
-  for (const field of Object.keys(second)) set(joined, field, second[field])
-  return joined
+/** The same on an object of one's own. */
+export function mergeInto(entity: Record<string, unknown>, partial: EntityData): void {
+  for (const field of Object.keys(partial)) {
+    const value = partial[field]
+    if (value === null) delete entity[field]
+    else set(entity, field, value)
+  }
+}
+
+/** Makes `first`, which is one's own, both partials in stream order: a null stays, since the base may have the field. */
+export function joinInto(first: Record<string, unknown>, second: EntityData): void {
+  for (const field of Object.keys(second)) set(first, field, second[field])
 }
 
 /** `__proto__` of a JSON text is a field like any other; an assignment would set the prototype. */
 function set(target: Record<string, unknown>, field: string, value: unknown): void {
-  if (field === '__proto__')
-    Object.defineProperty(target, field, { value, enumerable: true, configurable: true, writable: true })
-  else target[field] = value
+  if (field !== '__proto__') target[field] = value
+  else Object.defineProperty(target, field, { value, enumerable: true, configurable: true, writable: true })
 }
