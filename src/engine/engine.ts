@@ -45,11 +45,13 @@ export class Engine {
   #closing: Promise<void> | undefined
 
   constructor(options: EngineOptions) {
-    const { db, clock, random, log, metrics, appName } = options
+    const { db, clock, random, metrics, appName } = options
     this.#options = options
     this.db = db
     this.clock = clock
     this.random = random
+    // Several components share it; whoever came first must not sign what it does for all of them.
+    const log = options.log.child({ component: db.name })
     this.log = log
     this.metrics = metrics
     this.queues = new Queues(db)

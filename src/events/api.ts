@@ -95,10 +95,7 @@ export interface SubscribeOptions {
   readonly from?: 'now' | 'beginning' | undefined
   /** `key`: events of one key one at a time and in order; those without a key as they come. @default undefined */
   readonly ordered?: 'key' | undefined
-  /**
-   * Deliveries of one event, the first included, 1 to 100; at least 2 are made, since one that failed in memory is tried
-   * once more as a task. @default 8
-   */
+  /** Deliveries of one event, the first included, 1 to 100. @default 8 */
   readonly attempts?: number | undefined
   /** Waits between attempts: random between 0 and `base` doubled for each attempt, at most `max`. */
   readonly backoff?: { readonly base?: Duration | undefined; readonly max?: Duration | undefined } | undefined

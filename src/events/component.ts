@@ -166,7 +166,7 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
       let opened: EventsRuntime | undefined
       try {
         await engine.open(signal)
-        opened = new EventsRuntime(engine, config, name)
+        opened = new EventsRuntime(engine, config, name, log)
         await opened.open()
         for (const { spec, placed } of specs.values()) {
           signal.throwIfAborted()

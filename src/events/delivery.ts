@@ -23,6 +23,8 @@ const STOP_CAP_MS = 30_000
 interface Failure {
   readonly event: StoredEvent
   readonly error: Error
+  /** It did nothing wrong itself, and has been through an attempt all the same. */
+  readonly isInnocent?: boolean
 }
 
 export class Delivery {
@@ -56,7 +58,7 @@ export class Delivery {
       this.#onTry()
       const outcome = await attempts.run(open, { attempt, signal: this.#signal })
       this.#signal.throwIfAborted()
-      const failed = this.#failuresOf(open, outcome)
+      const failed = this.#failuresOf(open, outcome, attempt)
       moment('events.handled', open.length - failed.length)
       if (failed.length === 0) return
       remember(errors, failed, attempt)
@@ -81,6 +83,7 @@ export class Delivery {
             if (outcome.some((error) => error !== undefined)) throw new HandlerFailed()
             const [moved] = await moveCursors(tx, [{ ...this.#cursor.owner, ...behind }])
             if (moved !== true) throw leaseLost(spec.name, this.#cursor.owner.shard)
+            moment('events.committing', open.length)
           },
           { label: 'sluice.deliver', signal: this.#signal },
         )
@@ -92,7 +95,10 @@ export class Delivery {
         if (!(error instanceof HandlerFailed)) throw error
       }
       const together = new Error('another event of its transaction failed')
-      const failed = open.map((event, index): Failure => ({ event, error: outcome[index] ?? together }))
+      const failed = open.map((event, index): Failure => {
+        const error = outcome[index]
+        return error === undefined ? { event, error: together, isInnocent: true } : { event, error }
+      })
       remember(errors, failed, attempt)
       if (this.#isOver(failed, attempt)) return this.#spill(failed, attempt, errors)
       await this.#rest(attempt, failed)
@@ -124,7 +130,7 @@ export class Delivery {
     return events.filter(({ row }) => !parked.has(row.key))
   }
 
-  #failuresOf(events: readonly StoredEvent[], outcome: Outcome): readonly Failure[] {
+  #failuresOf(events: readonly StoredEvent[], outcome: Outcome, attempt: number): readonly Failure[] {
     const failed: Failure[] = []
     const keys = new Set<string>()
     for (const [index, event] of events.entries()) {
@@ -132,12 +138,19 @@ export class Delivery {
       const error = outcome[index]
       if (error !== undefined) {
         failed.push({ event, error })
-        if (key !== null) keys.add(key)
+        // Behind one that is not tried again nothing waits.
+        if (key !== null && !this.#isLast(error, attempt)) keys.add(key)
       } else if (this.#parts.spec.ordered && key !== null && keys.has(key)) {
-        failed.push({ event, error: new Error('an event of its key before it failed') })
+        failed.push({ event, error: new Error('an event of its key before it failed'), isInnocent: true })
       }
     }
     return failed
+  }
+
+  /** It is not tried again: its attempts are used up, or it does not fit, and will not the next time either. */
+  #isLast(error: Error, attempt: number): boolean {
+    const { onFail, attempts } = this.#parts.spec
+    return onFail !== 'stop' && (attempt >= attempts || hasCode(error, 'SLUICE_INVALID_DATA'))
   }
 
   #isOver(failed: readonly Failure[], attempt: number): boolean {
@@ -151,11 +164,11 @@ export class Delivery {
   }
 
   async #rest(attempt: number, failed: readonly Failure[]): Promise<void> {
-    const { engine, spec } = this.#parts
+    const { engine, spec, log } = this.#parts
     let backoff = QUICK_BACKOFF
     if (spec.onFail === 'stop' && attempt >= QUICK_ATTEMPTS) {
       backoff = { baseMs: spec.backoff.baseMs, capMs: Math.min(spec.backoff.capMs, STOP_CAP_MS) }
-      engine.log.error(
+      log.error(
         { err: failed[0]?.error, subscription: spec.name, eventId: failed[0]?.event.row.id, attempt },
         'a subscription stands in front of an event that fails',
       )
@@ -164,48 +177,46 @@ export class Delivery {
   }
 
   async #spill(failed: readonly Failure[], attempt: number, errors: Errors): Promise<void> {
-    const { spec, engine } = this.#parts
-    for (const { event, error } of failed.slice(0, 3)) {
-      engine.log.warn(
-        { err: error, subscription: spec.name, eventId: event.row.id, attempt },
-        'an event could not be delivered, and is tried again later',
-      )
+    const { spec, log } = this.#parts
+    for (const each of failed.slice(0, 3)) {
+      const facts = { err: each.error, subscription: spec.name, eventId: each.event.row.id, attempt }
+      if (this.#isDead(each, attempt)) log.error(facts, DEAD)
+      else log.warn(facts, 'an event could not be delivered, and is tried again later')
     }
     await this.#write(failed, attempt, errors)
   }
 
-  async #write(
-    failed: readonly { readonly event: StoredEvent; readonly error: Error | undefined }[],
-    attempt: number,
-    errors?: Errors,
-  ): Promise<void> {
+  #isDead({ error, isInnocent }: Pending, attempt: number): boolean {
+    return error !== undefined && isInnocent !== true && this.#isLast(error, attempt)
+  }
+
+  async #write(failed: readonly Pending[], attempt: number, errors?: Errors): Promise<void> {
     const { spec, engine, row } = this.#parts
     const parked = spec.onFail === 'park' ? this.#parked : undefined
     const spilled: Spilled[] = []
-    for (const { event, error } of failed) {
+    for (const each of failed) {
+      const { event, error } = each
       const { key } = event.row
-      const isKept = parked !== undefined && key !== null
-      if (isKept) await parked.add(key, this.#signal)
-      // What does not fit will not fit the next time either: it is tried once more as a task, which then is dead.
-      const isHopeless = hasCode(error, 'SLUICE_INVALID_DATA')
+      const isDead = this.#isDead(each, attempt)
+      const isOrdered = parked !== undefined && key !== null
+      if (isOrdered && !isDead) await parked.add(key, this.#signal)
       spilled.push({
         row: event.row,
         topic: event.topic,
         attempt,
-        maxAttempt: isHopeless ? attempt + 1 : Math.max(spec.attempts, attempt + 1),
+        maxAttempt: isDead ? spec.attempts : Math.max(spec.attempts, attempt + 1),
         delayMs:
-          isHopeless || error === undefined
-            ? 0
-            : backoffMs(Math.max(1, attempt), engine.random(), spec.backoff),
+          isDead || error === undefined ? 0 : backoffMs(Math.max(1, attempt), engine.random(), spec.backoff),
         errors: errors?.get(event) ?? [],
-        ordered: isKept,
+        ordered: isOrdered,
+        why: isDead ? error?.message : undefined,
       })
     }
     const made = await spillEvents(engine.db, row.queue, this.#cursor.owner, spilled)
     if (made === undefined) throw leaseLost(spec.name, this.#cursor.owner.shard)
     if (parked !== undefined) {
-      for (const { row: each, ordered } of spilled) {
-        if (ordered && each.key !== null && !made.has(each.id)) parked.wasThere(each.key)
+      for (const { row: each, ordered, why } of spilled) {
+        if (ordered && why === undefined && each.key !== null && !made.has(each.id)) parked.wasThere(each.key)
       }
       parked.look()
     }
@@ -213,6 +224,11 @@ export class Delivery {
     engine.wake.signal(`q${row.queue}`)
   }
 }
+
+/** Those without an error only wait behind others, or may have been under way in a process that died. */
+type Pending = Omit<Failure, 'error'> & { readonly error: Error | undefined }
+
+const DEAD = 'an event could not be delivered, and is a dead letter now'
 
 /** Of the attempts of each event; of many the last. */
 type Errors = Map<StoredEvent, { readonly attempt: number; readonly error: string }[]>

@@ -7,6 +7,7 @@ import type { Topics } from '../engine/log/topics.ts'
 import { ackTasks } from '../engine/tasks/finish.ts'
 import type { HeldTask } from '../engine/tasks/task.ts'
 import type { Lease } from '../engine/worker/worker.ts'
+import type { Logger } from '../telemetry/log.ts'
 import { TaskLoop, type TaskEnd } from './task-loop.ts'
 
 /** Queue of events that wait. */
@@ -22,15 +23,16 @@ export interface LaterHead {
   readonly head: string | undefined
 }
 
-export function laterLoop(engine: Engine, topics: Topics, queue: number): TaskLoop {
+export function laterLoop(engine: Engine, log: Logger, topics: Topics, queue: number): TaskLoop {
   return new TaskLoop({
     engine,
+    log,
     queue,
     concurrency: 1,
     size: SIZE,
     isSuspect: () => false,
     run: async (tasks, lease) => {
-      const end = await publishDue(engine, topics, tasks, lease)
+      const end = await publishDue(engine, log, topics, tasks, lease)
       return tasks.map(() => end)
     },
   })
@@ -38,6 +40,7 @@ export function laterLoop(engine: Engine, topics: Topics, queue: number): TaskLo
 
 async function publishDue(
   engine: Engine,
+  log: Logger,
   topics: Topics,
   tasks: readonly HeldTask[],
   lease: Lease,
@@ -55,10 +58,7 @@ async function publishDue(
     engine.wake.signal(LOG)
     return { end: 'ended' }
   } catch (error) {
-    engine.log.warn(
-      { err: toError(error) },
-      'events that are due could not be published, and are tried again',
-    )
+    log.warn({ err: toError(error) }, 'events that are due could not be published, and are tried again')
     return { end: 'failed', delayMs: RETRY_MS, error: toError(error).message }
   }
 }

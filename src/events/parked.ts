@@ -98,7 +98,10 @@ export class ParkedKeys {
         } catch (error) {
           if (draining.aborted) return
           if (hasCode(error, 'SLUICE_LEASE_LOST')) throw error
-          engine.log.debug({ err: toError(error) }, 'parked deliveries could not be tried, and are again')
+          this.#parts.log.debug(
+            { err: toError(error) },
+            'parked deliveries could not be tried, and are again',
+          )
           wait = 10 + backoffMs(++failures, engine.random(), BACKOFF)
         }
         await this.#pause(wait + 1, draining)
@@ -161,7 +164,7 @@ export class ParkedKeys {
     if (hasCode(error, 'SLUICE_LEASE_LOST')) throw error
     const isLast = attempt >= task.maxAttempt || hasCode(error, 'SLUICE_INVALID_DATA')
     if (isLast) {
-      engine.log.error(
+      this.#parts.log.error(
         { err: error, subscription: spec.name, eventId: event.row.id, attempt },
         'an event could not be delivered, and is a dead letter now',
       )

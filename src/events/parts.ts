@@ -5,6 +5,7 @@ import type { LogReader } from '../engine/log/reader.ts'
 import type { SubscriptionRow } from '../engine/log/subscriptions.ts'
 import type { Topics } from '../engine/log/topics.ts'
 import type { Page } from '../engine/log/window.ts'
+import type { Logger } from '../telemetry/log.ts'
 import type { CounterCell } from '../telemetry/metric.ts'
 import type { Attempts } from './attempt.ts'
 import type { StoredEvent } from './decode.ts'
@@ -14,6 +15,8 @@ import type { SubscriptionSpec } from './spec.ts'
 /** What all subscriptions of a process share. */
 export interface SubscriberHost {
   readonly engine: Engine
+  /** The component's own; the engine's is that of everything on the database. */
+  readonly log: Logger
   readonly topics: Topics
   readonly reader: LogReader
   /** The events of a page, decoded once for all. */

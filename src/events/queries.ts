@@ -14,6 +14,7 @@ import {
 import { cancelReplay, listReplays, startReplay, type ReplayRow } from '../engine/log/replays.ts'
 import type { SpilledHead } from '../engine/log/spill.ts'
 import { tickOfNow } from '../engine/log/subscriptions.ts'
+import type { Logger } from '../telemetry/log.ts'
 import { parseTraceparent } from '../telemetry/trace.ts'
 import type {
   DeadEvent,
@@ -35,9 +36,11 @@ const MAX_RATE = 1_000_000
 
 export class Queries {
   readonly #engine: Engine
+  readonly #log: Logger
 
-  constructor(engine: Engine) {
+  constructor(engine: Engine, log: Logger) {
     this.#engine = engine
+    this.#log = log
   }
 
   async lag(): Promise<readonly SubscriptionLag[]> {
@@ -97,7 +100,7 @@ export class Queries {
     if (!Number.isSafeInteger(rate) || rate < 1 || rate > MAX_RATE) {
       throw invalidArgument('replay: rate', `a whole number from 1 to ${MAX_RATE}`, rate)
     }
-    const { db, log } = this.#engine
+    const { db } = this.#engine
     const id = await startReplay(db, {
       subscription,
       origin: isTime ? from.toISOString() : String(from),
@@ -108,7 +111,7 @@ export class Queries {
       upto: await tickOfNow(this.#engine, signal),
     })
     if (id === undefined) throw unknown(subscription)
-    log.info({ replay: id, subscription, rate, by }, 'a replay begins')
+    this.#log.info({ replay: id, subscription, rate, by }, 'a replay begins')
     this.#engine.wake.signal(ASKED)
     const [row] = await listReplays(db, { id })
     if (row === undefined) throw new SluiceError('SLUICE_INTERNAL', 'a replay is not there')
@@ -122,7 +125,7 @@ export class Queries {
   async cancelReplay(id: string): Promise<boolean> {
     if (!/^\d{1,9}$/.test(id)) throw invalidArgument('replay', 'the id of one', id)
     const cancelled = await cancelReplay(this.#engine.db, id)
-    if (cancelled) this.#engine.log.info({ replay: id }, 'a replay was cancelled')
+    if (cancelled) this.#log.info({ replay: id }, 'a replay was cancelled')
     this.#engine.wake.signal(ASKED)
     return cancelled
   }

@@ -47,7 +47,7 @@ export async function runReplay(
       }
     } catch (error) {
       if (lease.draining.aborted || hasCode(error, 'SLUICE_LEASE_LOST')) return
-      engine.log.warn({ err: toError(error), replay: id }, 'a replay could not go on, and tries again')
+      parts.log.warn({ err: toError(error), replay: id }, 'a replay could not go on, and tries again')
       const ms = 10 + backoffMs(failures, engine.random(), BACKOFF)
       await engine.clock.sleep(ms, { signal: lease.draining }).catch(() => {})
     }

@@ -11,9 +11,10 @@ import type { SubscriberParts } from './parts.ts'
 import { TaskLoop, type TaskEnd } from './task-loop.ts'
 
 export function retryLoop(parts: SubscriberParts): TaskLoop {
-  const { engine, spec, row } = parts
+  const { engine, log, spec, row } = parts
   return new TaskLoop({
     engine,
+    log,
     queue: row.queue,
     concurrency: spec.transaction || spec.handler.kind === 'batch' ? 1 : spec.concurrency,
     size: 1,
@@ -64,7 +65,7 @@ async function runTask(
   if (signal.aborted) return { end: 'released' }
   const isLast = attempt >= task.max_attempt || hasCode(error, 'SLUICE_INVALID_DATA')
   if (isLast) {
-    engine.log.error(
+    parts.log.error(
       { err: error, subscription: spec.name, eventId: event.row.id, attempt },
       'an event could not be delivered, and is a dead letter now',
     )

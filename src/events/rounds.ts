@@ -2,9 +2,11 @@
 import { onAbort } from '../core/abort.ts'
 import { toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
+import type { Logger } from '../telemetry/log.ts'
 
 export class Rounds {
   readonly #engine: Engine
+  readonly #log: Logger
   readonly #what: string
   readonly #everyMs: number
   readonly #round: (signal: AbortSignal) => Promise<number | undefined>
@@ -17,11 +19,13 @@ export class Rounds {
   /** `round` answers in how many milliseconds it wants to be called at the latest. */
   constructor(
     engine: Engine,
+    log: Logger,
     what: string,
     everyMs: number,
     round: (signal: AbortSignal) => Promise<number | undefined>,
   ) {
     this.#engine = engine
+    this.#log = log
     this.#what = what
     this.#everyMs = everyMs
     this.#round = round
@@ -46,7 +50,7 @@ export class Rounds {
 
   async #run(delayMs: number): Promise<void> {
     const { signal } = this.#stopping
-    const { log, random } = this.#engine
+    const { random } = this.#engine
     if (delayMs > 0) await this.#pause(delayMs)
     while (!signal.aborted) {
       this.#nudged = false
@@ -54,7 +58,8 @@ export class Rounds {
       try {
         next = await this.#round(signal)
       } catch (error) {
-        if (!signal.aborted) log.debug({ err: toError(error) }, `${this.#what} failed, and is tried again`)
+        if (!signal.aborted)
+          this.#log.debug({ err: toError(error) }, `${this.#what} failed, and is tried again`)
       }
       await this.#pause(Math.min(next ?? Infinity, this.#everyMs * (0.8 + 0.4 * random())) + 1)
     }

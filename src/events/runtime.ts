@@ -9,6 +9,7 @@ import { Topics } from '../engine/log/topics.ts'
 import { dueTasks, subscriptionStates } from '../engine/log/watch.ts'
 import type { Page } from '../engine/log/window.ts'
 import { Batcher } from '../pool/batcher.ts'
+import type { Logger } from '../telemetry/log.ts'
 import type { SubscriptionLag } from './api.ts'
 import { StoredEvent } from './decode.ts'
 import { LATER_QUEUE, laterLoop } from './later.ts'
@@ -31,6 +32,7 @@ export class EventsRuntime {
   readonly #engine: Engine
   readonly #config: EventsConfig
   readonly #component: string
+  readonly #log: Logger
   readonly #topics: Topics
   readonly #reader: LogReader
   readonly #cursors: Batcher<CursorMove, boolean>
@@ -45,15 +47,16 @@ export class EventsRuntime {
   readonly publisher: Publisher
   readonly queries: Queries
 
-  constructor(engine: Engine, config: EventsConfig, component: string) {
+  constructor(engine: Engine, config: EventsConfig, component: string, log: Logger) {
     const { db, clock, metrics } = engine
     this.#engine = engine
     this.#config = config
     this.#component = component
+    this.#log = log
     this.#topics = new Topics(db)
     this.#reader = new LogReader({ engine, topics: this.#topics, pollMs: config.pollInterval })
     this.publisher = new Publisher(engine, this.#topics)
-    this.queries = new Queries(engine)
+    this.queries = new Queries(engine, log)
     this.#cursors = new Batcher<CursorMove, boolean>({
       name: 'events.cursor',
       write: (moves) => moveCursors(db, moves),
@@ -65,6 +68,7 @@ export class EventsRuntime {
     const pages = new WeakMap<Page, readonly StoredEvent[]>()
     this.#host = {
       engine,
+      log,
       topics: this.#topics,
       reader: this.#reader,
       decoded: (page) => {
@@ -78,15 +82,21 @@ export class EventsRuntime {
       moveCursor: (move) => this.#cursors.add(move),
       delivered: (subscription) => delivered.with({ component, subscription }),
     }
-    this.#watch = new Rounds(engine, 'the watch over subscriptions', config.pollInterval, () => this.#look())
-    this.#figures = new Rounds(engine, 'the figures of subscriptions', FIGURES_EVERY_MS, () => this.#count())
-    this.#tend = new Rounds(engine, 'the care for the log', TEND_EVERY_MS, (signal) => this.#care(signal))
+    this.#watch = new Rounds(engine, log, 'the watch over subscriptions', config.pollInterval, () =>
+      this.#look(),
+    )
+    this.#figures = new Rounds(engine, log, 'the figures of subscriptions', FIGURES_EVERY_MS, () =>
+      this.#count(),
+    )
+    this.#tend = new Rounds(engine, log, 'the care for the log', TEND_EVERY_MS, (signal) =>
+      this.#care(signal),
+    )
   }
 
   /** Begins what goes on beside publishing. */
   async open(): Promise<void> {
     const queue = await this.#engine.queues.id(LATER_QUEUE)
-    this.#later = laterLoop(this.#engine, this.#topics, queue)
+    this.#later = laterLoop(this.#engine, this.#log, this.#topics, queue)
     this.#watch.start({ hint: ASKED })
     // Not while all processes start.
     this.#figures.start({ delayMs: FIGURES_EVERY_MS * this.#engine.random() })
@@ -146,7 +156,7 @@ export class EventsRuntime {
     )
     for (const result of stopped) {
       if (result.status === 'rejected') {
-        this.#engine.log.warn({ err: toError(result.reason) }, 'a subscription could not be stopped')
+        this.#log.warn({ err: toError(result.reason) }, 'a subscription could not be stopped')
       }
     }
     this.#subscribers.clear()
@@ -232,7 +242,7 @@ export class EventsRuntime {
   }
 
   async #care(signal: AbortSignal): Promise<undefined> {
-    const { db, log, metrics } = this.#engine
+    const { db, metrics } = this.#engine
     const matches = (patterns: readonly string[], topic: string): boolean => topicMatcher(patterns)(topic)
     const tended = await tendLog(db, this.#config.retention, matches, signal)
     for (const { subscription, events } of tended?.missed ?? []) {
@@ -240,7 +250,7 @@ export class EventsRuntime {
         .counter('sluice_events_missed_total', 'Events that retention deleted before they were read.')
         .with({ component: this.#component, subscription })
         .add(events)
-      log.error({ subscription, events }, 'retention deleted events that a subscription had not read')
+      this.#log.error({ subscription, events }, 'retention deleted events that a subscription had not read')
     }
   }
 }

@@ -76,7 +76,7 @@ export class Shard {
   /** Until the lease drains or is lost. Never rejects for what the database refuses: that is tried again. */
   async run(): Promise<void> {
     const { draining } = this.#lease
-    const { engine, spec } = this.#parts
+    const { engine, log, spec } = this.#parts
     for (let failures = 1; !draining.aborted; failures++) {
       const since = engine.clock.monotonic()
       try {
@@ -85,10 +85,10 @@ export class Shard {
         if (draining.aborted) break
         const facts = { err: toError(error), subscription: spec.name, shard: this.#lease.shard }
         if (hasCode(error, 'SLUICE_LEASE_LOST')) {
-          engine.log.warn(facts, 'lease lost: a shard of a subscription belongs to another process')
+          log.warn(facts, 'lease lost: a shard of a subscription belongs to another process')
           return
         }
-        engine.log.warn(facts, 'a subscription could not go on, and begins again at its cursor')
+        log.warn(facts, 'a subscription could not go on, and begins again at its cursor')
         if (engine.clock.monotonic() - since > 2 * BACKOFF.capMs) failures = 1
         const ms = 10 + backoffMs(failures, engine.random(), BACKOFF)
         await engine.clock.sleep(ms, { signal: draining }).catch(() => {})

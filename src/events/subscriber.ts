@@ -70,7 +70,7 @@ export class Subscriber {
 
   /** Starts, again and again while the database is what hinders it. */
   async startInTime(): Promise<void> {
-    const { engine } = this.#host
+    const { engine, log } = this.#host
     const { signal } = this.#stopping
     for (let failures = 1; ; failures++) {
       signal.throwIfAborted()
@@ -79,7 +79,7 @@ export class Subscriber {
         return
       } catch (error) {
         if (hasCode(error, 'SLUICE_CONFLICT') || signal.aborted) throw error
-        engine.log.warn(
+        log.warn(
           { err: toError(error), subscription: this.spec.name },
           'a subscription could not begin, and tries again',
         )
@@ -118,17 +118,14 @@ export class Subscriber {
         'SLUICE_TIMEOUT',
         `subscription "${this.spec.name}": a shard did nothing for ${limit} ms, though it has something to do`,
       )
-      this.#host.engine.log.error(
-        { err: error, subscription: this.spec.name },
-        'a stalled shard is restarted',
-      )
+      this.#host.log.error({ err: error, subscription: this.spec.name }, 'a stalled shard is restarted')
       shard.restart(error)
     }
     return restarted
   }
 
   async #start(): Promise<void> {
-    const { engine, reader } = this.#host
+    const { engine, log, reader } = this.#host
     const { spec } = this
     const row = await ensureSubscription(engine, spec, this.#stopping.signal)
     const interest = await reader.open(spec.matches)
@@ -141,7 +138,7 @@ export class Subscriber {
       spec,
       row,
       gate: this.#gate,
-      attempts: new Attempts(spec, engine.clock, engine.log.child({ subscription: spec.name })),
+      attempts: new Attempts(spec, engine.clock, log.child({ subscription: spec.name })),
       delivered: this.#host.delivered(spec.name),
     }
     const leases = new ShardLeases({
@@ -168,7 +165,7 @@ export class Subscriber {
   }
 
   #replay(id: number, { parts, interest }: Running): void {
-    const { engine } = this.#host
+    const { engine, log } = this.#host
     const leases = new ShardLeases({
       engine,
       kind: 'r',
@@ -181,7 +178,7 @@ export class Subscriber {
     })
     this.#replays.set(id, leases)
     leases.start().catch((error: unknown) => {
-      engine.log.debug({ err: toError(error), replay: id }, 'a replay was over before it began')
+      log.debug({ err: toError(error), replay: id }, 'a replay was over before it began')
     })
   }
 
@@ -191,7 +188,7 @@ export class Subscriber {
       .get(id)
       ?.stop()
       .catch((error: unknown) => {
-        this.#host.engine.log.debug({ err: toError(error), replay: id }, 'a replay could not be ended')
+        this.#host.log.debug({ err: toError(error), replay: id }, 'a replay could not be ended')
       })
       .finally(() => this.#replays.delete(id))
   }
@@ -199,7 +196,7 @@ export class Subscriber {
   async #stop(signal: AbortSignal | undefined): Promise<void> {
     this.#stopping.abort(new SluiceError('SLUICE_CLOSED', `subscription "${this.spec.name}" was stopped`))
     await this.#starting?.catch((error: unknown) => {
-      this.#host.engine.log.debug({ err: toError(error) }, 'a subscription was stopped before it had started')
+      this.#host.log.debug({ err: toError(error) }, 'a subscription was stopped before it had started')
     })
     const running = this.#running
     if (running === undefined) return

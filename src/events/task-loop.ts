@@ -12,9 +12,11 @@ import { deriveController, onAbort } from '../core/abort.ts'
 import { toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import { claimTasks } from '../engine/tasks/claim.ts'
+import { ClaimPosition } from '../engine/tasks/claim-position.ts'
 import { ackTasks, failTasks, releaseTasks, type Failed } from '../engine/tasks/finish.ts'
 import type { HeldTask } from '../engine/tasks/task.ts'
 import type { Lease } from '../engine/worker/worker.ts'
+import type { Logger } from '../telemetry/log.ts'
 
 /** What became of a task. `ended`: the run has seen to it, in a transaction of its own. */
 export type TaskEnd =
@@ -23,6 +25,7 @@ export type TaskEnd =
 
 export interface TaskLoopOptions {
   readonly engine: Engine
+  readonly log: Logger
   readonly queue: number
   readonly concurrency: number
   /** Tasks of one run. */
@@ -41,6 +44,8 @@ export class TaskLoop {
   readonly #aborting = new AbortController()
   readonly #runs = new Set<Promise<void>>()
   readonly #offHint: () => void
+  /** Behind tasks that were claimed, where an open transaction keeps the server from clearing those away. */
+  readonly #position: ClaimPosition
   #claiming: Promise<void> | undefined
   #again = false
   /** Nothing is known yet of what there is: the first is taken alone. */
@@ -49,6 +54,7 @@ export class TaskLoop {
 
   constructor(options: TaskLoopOptions) {
     this.#options = options
+    this.#position = new ClaimPosition(options.engine.clock)
     this.#offHint = options.engine.wake.on(`q${options.queue}`, () => this.look())
   }
 
@@ -88,7 +94,7 @@ export class TaskLoop {
   }
 
   async #claim(): Promise<void> {
-    const { engine, queue, concurrency, size, isSuspect } = this.#options
+    const { engine, log, queue, concurrency, size, isSuspect } = this.#options
     for (;;) {
       const lease = engine.worker.lease
       const limit = this.#careful ? 1 : concurrency
@@ -96,9 +102,10 @@ export class TaskLoop {
       if (lease === undefined || free <= 0 || this.#stopping.signal.aborted || this.paused) return
       let tasks: readonly HeldTask[]
       try {
-        tasks = await claimTasks(engine.db, queue, lease.id, this.#careful ? 1 : free * size)
+        const most = this.#careful ? 1 : free * size
+        tasks = await claimTasks(engine.db, queue, lease.id, most, this.#position)
       } catch (error) {
-        engine.log.debug({ err: toError(error) }, 'tasks of events could not be claimed')
+        log.debug({ err: toError(error) }, 'tasks of events could not be claimed')
         return
       }
       const wasCareful = this.#careful
@@ -117,13 +124,13 @@ export class TaskLoop {
   }
 
   async #run(tasks: readonly HeldTask[], lease: Lease): Promise<void> {
-    const { run, engine } = this.#options
+    const { run } = this.#options
     const { controller, release } = deriveController(lease.signal, this.#aborting.signal)
     try {
       const ends = await run(tasks, lease, controller.signal)
       await this.#settle(tasks, ends, lease)
     } catch (error) {
-      engine.log.error({ err: toError(error) }, 'tasks of events ended without an answer')
+      this.#options.log.error({ err: toError(error) }, 'tasks of events ended without an answer')
     } finally {
       release()
     }
@@ -156,7 +163,7 @@ export class TaskLoop {
         await write()
         return
       } catch (error) {
-        engine.log.warn(
+        this.#options.log.warn(
           { err: toError(error) },
           'the end of a delivery could not be written, and is tried again',
         )

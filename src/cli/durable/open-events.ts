@@ -16,5 +16,5 @@ export async function openEvents(
     openEngine(invocation, terminal, 'events', options),
     import('../../events/queries.ts'),
   ])
-  return { ...open, events: new Queries(open.engine) }
+  return { ...open, events: new Queries(open.engine, open.engine.log) }
 }

@@ -1,5 +1,6 @@
 /**
- * Deliveries that failed become tasks of their subscription's queue, so that its cursor moves on. A task is unique by
+ * Deliveries that failed become tasks of their subscription's queue, so that its cursor moves on; or dead letters, where
+ * no attempt is left. A task is unique by
  * the event, so that one which is read again after a crash makes no second one.
  */
 import { STATEMENT_TIMEOUT_MS, type Queryable } from '../database.ts'
@@ -18,6 +19,8 @@ export interface Spilled {
   readonly errors: readonly { readonly attempt: number; readonly error: string }[]
   /** Its key is kept in order. */
   readonly ordered: boolean
+  /** No attempt is left: why it is a dead letter at once. */
+  readonly why?: string | undefined
 }
 
 /** The event as the head of its task tells of it. */
@@ -29,23 +32,35 @@ export interface SpilledHead {
   readonly head: string | null
 }
 
+const ERRORS = `(select jsonb_agg(jsonb_build_object('at', clock_timestamp(), 'attempt', f.attempt, 'error', left(f.error, 4000)))
+      from json_to_recordset(a.errors) as f(attempt smallint, error text))`
+
 /**
  * in: $1 json array; $2 queue; $3 ref, $4 shard, $5 owner, $6 epoch of the subscription's shard
  * out: held: is the shard still its owner's; made: unique names of the new tasks
- * effect: rows of sluice.task, where it is
+ * effect: rows of sluice.task, where it is; of sluice.dead for those that have a reason
+ *
+ * A dead letter has no unique name in its table: one that is read again after a crash is looked for among the young ones.
  */
 const SPILL = `
 with own as materialized (
   select from sluice.lease where kind = 's' and ref = $3 and shard = $4 and owner = $5 and epoch = $6 for share),
+a as materialized (
+  select * from json_to_recordset($1::json) as a(n int, topic text, attempt smallint, max_attempt smallint,
+    delay float8, key text, uniq text, body text, head text, errors json, why text)),
+gone as (
+  insert into sluice.dead (id, queue, prio, name, shard, attempt, max_attempt, run_at, made, key, uniq, body, head, errs, why)
+  select nextval(pg_get_serial_sequence('sluice.task', 'id')), $2, 5, a.topic, $4, a.attempt, a.max_attempt, clock_timestamp(),
+    clock_timestamp(), a.key, a.uniq, a.body, a.head, ${ERRORS}, left(a.why, 4000)
+  from own, a where why is not null and not exists (
+    select from sluice.dead d where d.queue = $2 and d.died > clock_timestamp() - interval '1 hour' and d.uniq = a.uniq)
+  order by n),
 ins as (
   insert into sluice.task (queue, name, shard, attempt, max_attempt, run_at, made, xid, key, uniq, body, head, errs)
   select $2, a.topic, $4, a.attempt, a.max_attempt, clock_timestamp() + a.delay * interval '1 ms', clock_timestamp(),
     case when a.key is not null then pg_current_xact_id() end, a.key, a.uniq, a.body, a.head,
-    (select jsonb_agg(jsonb_build_object('at', clock_timestamp(), 'attempt', f.attempt, 'error', left(f.error, 4000)))
-      from json_to_recordset(a.errors) as f(attempt smallint, error text))
-  from own, json_to_recordset($1::json) as a(n int, topic text, attempt smallint, max_attempt smallint,
-    delay float8, key text, uniq text, body text, head text, errors json)
-  order by n
+    ${ERRORS}
+  from own, a where why is null order by n
   on conflict (queue, uniq) where uniq is not null do nothing
   returning uniq)
 select exists (select from own) as held, array(select uniq from ins) as made`
@@ -60,7 +75,7 @@ export async function spillEvents(
   cursor: CursorOwner,
   events: readonly Spilled[],
 ): Promise<ReadonlySet<string> | undefined> {
-  const tasks = events.map(({ row, topic, attempt, maxAttempt, delayMs, errors, ordered }, n) => {
+  const tasks = events.map(({ row, topic, attempt, maxAttempt, delayMs, errors, ordered, why }, n) => {
     const head: SpilledHead = { id: row.id, version: row.version, at: row.at, key: row.key, head: row.head }
     return {
       n,
@@ -73,6 +88,7 @@ export async function spillEvents(
       body: row.body,
       head: JSON.stringify(head),
       errors,
+      why,
     }
   })
   const answer = await db.queryOne<{ held: boolean; made: string[] }>(
