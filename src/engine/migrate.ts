@@ -4,10 +4,8 @@
  */
 import { SluiceError } from '../core/errors.ts'
 import type { EngineDatabase, Transaction } from './database.ts'
+import { MIGRATE_LOCK } from './locks.ts'
 import { SCHEMA_V1, SCHEMA_VERSION } from './schema.ts'
-
-/** Chosen at random, once: the key of the lock, the same in every version. */
-export const LOCK = 7_263_001_984_517_233
 
 /** What each version adds to the one before; never changed once it has been published. */
 const STEPS: readonly string[] = [SCHEMA_V1]
@@ -25,7 +23,7 @@ export async function migrateEngine(db: EngineDatabase, signal?: AbortSignal): P
   if (before === SCHEMA_VERSION) return { from: before, to: before }
   return db.transaction(
     async (tx) => {
-      await tx.query('select pg_advisory_xact_lock($1)', [LOCK])
+      await tx.query('select pg_advisory_xact_lock($1)', [MIGRATE_LOCK])
       const from = await readVersion(tx)
       refuseNewer(db.name, from)
       for (const step of STEPS.slice(from)) await tx.script(step)

@@ -12,7 +12,7 @@
  */
 import type { Logger } from '../telemetry/log.ts'
 import type { EngineDatabase, Queryable, Transaction } from './database.ts'
-import { LOCK } from './migrate.ts'
+import { MIGRATE_LOCK } from './locks.ts'
 
 /** Of every transaction id that a client can have, the lowest. */
 const FIRST_XID = '3'
@@ -83,7 +83,7 @@ export async function repairRestored(
   if (!(await hasMoved(db))) return undefined
   const restored = await db.transaction(
     async (tx) => {
-      await tx.query('select pg_advisory_xact_lock($1)', [LOCK])
+      await tx.query('select pg_advisory_xact_lock($1)', [MIGRATE_LOCK])
       // Another process may have done it meanwhile.
       if (!(await hasMoved(tx))) return undefined
       return repair(tx)

@@ -7,6 +7,8 @@
  * - Bodies are text: nothing queries them, and jsonb would reorder their keys and refuse what JSON allows.
  * - Every stamp is the database's clock; processes never compare it with their own.
  */
+import { TICK_LOCK } from './locks.ts'
+
 export const SCHEMA_VERSION = 1
 
 export const SCHEMA_V1 = `
@@ -140,7 +142,7 @@ begin
   if current_setting('transaction_isolation') <> 'read committed' then
     return 'isolation';
   end if;
-  if not pg_try_advisory_xact_lock(7263001984517235) then
+  if not pg_try_advisory_xact_lock(${TICK_LOCK}) then
     return 'busy';
   end if;
   if exists (select from (select at from sluice.tick order by n desc limit 1) t where t.at > clock_timestamp() - gap) then
@@ -208,10 +210,6 @@ create table sluice.lease (
 -- Workers that want shards of it, and when each last looked: what a fair share is counted by.
 create table sluice.contender (kind text not null, ref int not null, worker bigint not null,
   seen timestamptz not null default clock_timestamp(), primary key (kind, ref, worker)) with (fillfactor = 50);
-
--- Keys of a subscription whose events wait behind one that failed.
-create table sluice.parked (sub int not null, key text not null, since timestamptz not null default clock_timestamp(),
-  waiting int not null default 0, primary key (sub, key));
 
 -- Schedules and their runs. A slot runs once in the cluster: its row is the claim.
 create table sluice.cron (

@@ -9,9 +9,8 @@
  *   that are left; the others are deleted an hour later, but for those at which a cursor still stands.
  */
 import type { EngineDatabase, Transaction } from '../database.ts'
+import { RETENTION_LOCK } from '../locks.ts'
 
-/** Chosen at random, once. */
-const LOCK = 7_263_001_984_517_236
 /** Publishers wait behind whoever waits for a table. */
 const LOCK_TIMEOUT = '100ms'
 const MIN_IDS = 10_000
@@ -65,7 +64,9 @@ function underLock<T>(
 ): Promise<T | undefined> {
   return db.transaction(
     async (tx) => {
-      const lock = await tx.queryOne<{ ok: boolean }>(`select pg_try_advisory_xact_lock(${LOCK}) as ok`)
+      const lock = await tx.queryOne<{ ok: boolean }>(
+        `select pg_try_advisory_xact_lock(${RETENTION_LOCK}) as ok`,
+      )
       if (lock?.ok !== true) return undefined
       await tx.query(`select set_config('lock_timeout', $1, true)`, [LOCK_TIMEOUT])
       return fn(tx)

@@ -6,18 +6,16 @@
  * highest id that it knows therefore learns of every topic that has an event in that window.
  */
 import type { EngineDatabase } from '../database.ts'
+import { TOPIC_LOCK } from '../locks.ts'
 
 export interface Topic {
   readonly id: number
   readonly name: string
 }
 
-/** Chosen at random, once: the key of the lock under which topics are made. */
-const LOCK = 7_263_001_984_517_234
-
 /** in: $1 name · effect: its row; the lock is taken before the id */
 const INSERT = `
-with l as materialized (select pg_advisory_xact_lock(${LOCK}))
+with l as materialized (select pg_advisory_xact_lock(${TOPIC_LOCK}))
 insert into sluice.topic (name) select $1 from l on conflict (name) do nothing`
 
 export class Topics {

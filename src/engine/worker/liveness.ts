@@ -10,19 +10,14 @@
  *   node at a time tries a lock that ends with the statement.
  */
 
-/** Class of the session locks of workers. Chosen at random, once; the same in every version. */
-const LOCK_CLASS = 1_836_020_001
-/** Key of the lock under which workers are looked over. */
-const REAP_LOCK = 7_263_001_984_517_240
-
-const lockKey = (id: string): string => `${LOCK_CLASS}, (${id} % 2147483648)::int`
+import { isWorkerLock, REAP_LOCK, workerLock } from '../locks.ts'
 
 /** in: $1 name, $2 info · out: id */
 export const REGISTER =
   'insert into sluice.worker (name, info) values ($1, $2::jsonb) returning id::text as id'
 
 /** in: $1 worker · out: got, and pid of the session */
-export const TAKE_LOCK = `select pg_try_advisory_lock(${lockKey('$1::bigint')}) as got, pg_backend_pid() as pid`
+export const TAKE_LOCK = `select pg_try_advisory_lock(${workerLock('$1::bigint')}) as got, pg_backend_pid() as pid`
 
 /**
  * in: $1 worker · effect: sessions of ours that the network forgot are ended, with the lock that they still hold
@@ -30,7 +25,7 @@ export const TAKE_LOCK = `select pg_try_advisory_lock(${lockKey('$1::bigint')}) 
 export const END_OLD_SESSIONS = `
 select pg_terminate_backend(pid) from pg_locks
 where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())
-  and classid = ${LOCK_CLASS} and objid = ($1::bigint % 2147483648)::oid and objsubid = 2 and granted
+  and ${isWorkerLock('$1::bigint')} and granted
   and pid <> pg_backend_pid()`
 
 /** in: $1 worker, $2 whether it holds its lock · out: nothing where it was found dead */
@@ -58,7 +53,7 @@ silent as materialized (
     and pg_postmaster_start_time() < clock_timestamp() - interval '${returnMs} ms'),
 gone as materialized (
   select id from silent
-  where case when late then true when has_lock then pg_try_advisory_xact_lock(${lockKey('id')}) else false end)
+  where case when late then true when has_lock then pg_try_advisory_xact_lock(${workerLock('id')}) else false end)
 update sluice.worker w set dead_at = clock_timestamp() where w.id = any(array(select id from gone)) and dead_at is null
   and beat < clock_timestamp() - interval '${deadWithoutLockMs} ms'
 returning id::text as id, name`
@@ -74,7 +69,7 @@ dead as materialized (
   select id from sluice.worker, turn
   where mine and has_lock and dead_at < clock_timestamp() - interval '${freeAfterCrashMs} ms'
     and dead_at >= clock_timestamp() - interval '${freeAfterSilenceMs} ms'),
-gone as materialized (select id from dead where pg_try_advisory_xact_lock(${lockKey('id')})),
+gone as materialized (select id from dead where pg_try_advisory_xact_lock(${workerLock('id')})),
 settled as (
   update sluice.worker w set dead_at = dead_at - interval '1 minute' where id = any(array(select id from gone)) returning id)
 select distinct 'lease-' || l.kind || l.ref as topic from sluice.lease l join settled s on s.id = l.owner`
