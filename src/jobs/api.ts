@@ -225,7 +225,10 @@ export interface Jobs extends ComponentBase {
   cancel(id: string): AsyncResult<boolean>
   cancelGroup(group: string): AsyncResult<number>
   group(group: string): AsyncResult<GroupStats>
-  /** No process claims it any more; what runs goes on. */
+  /**
+   * No process claims it any more; what runs goes on. SLUICE_INVALID_ARGUMENT for a queue that nobody has enqueued into
+   * and that has no handler in this process: a pause of a mistyped name would pause nothing.
+   */
   pause(queue: string, reason?: string): AsyncResult<void>
   resume(queue: string): AsyncResult<void>
   stats(): AsyncResult<readonly QueueStats[]>

@@ -103,7 +103,11 @@ export function createJobsApi(context: ComponentContext<JobsConfig>, host: JobsH
       admin('cancelGroup', ({ engine }, { cancelGroup }, signal) => cancelGroup(engine, group, signal)),
     group: (group) => admin('group', ({ engine }, { groupStats }) => groupStats(engine.db, group)),
     pause: (queue, reason) =>
-      admin('pause', ({ engine }, { pauseQueue }) => pauseQueue(engine, queue, reason)),
+      admin('pause', async (runtime, { pauseQueue }) => {
+        // Its handler may have been registered a moment ago, and nothing been enqueued yet.
+        if (runtime.handles(queue)) await runtime.engine.queues.id(queue)
+        await pauseQueue(runtime.engine, queue, reason)
+      }),
     resume: (queue) => admin('resume', ({ engine }, { resumeQueue }) => resumeQueue(engine, queue)),
     stats: () => admin('stats', (runtime) => runtime.stats()),
     deadLetters: {

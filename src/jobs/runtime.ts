@@ -122,6 +122,11 @@ export class JobsRuntime {
     }
   }
 
+  /** It has, or had, a handler in this process. */
+  handles(queue: string): boolean {
+    return this.#jobs.has(queue)
+  }
+
   /** By queue. */
   facts(): Readonly<Record<string, RunnerFacts>> {
     return Object.fromEntries([...this.#started].map((runner) => [runner.queueName, runner.facts]))

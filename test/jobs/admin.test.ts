@@ -80,17 +80,26 @@ test('a paused queue runs nothing until it is resumed', { skip }, async () => {
     names.push(data.name)
     ran.resolve()
   })
-  await peer.api.pause('greet', 'too many bounces')
+  await it.jobs.pause('greet', 'too many bounces')
+  await peer.api.pause('greet', 'far too many bounces')
   await it.jobs.enqueue(Greet, { name: 'Ada' })
   const [stats] = await it.jobs.stats()
   assert.equal(stats?.paused, true)
-  assert.equal(stats.pausedWhy, 'too many bounces')
+  assert.equal(stats.pausedWhy, 'far too many bounces')
   assert.equal(stats.ready, 1)
   assert.deepEqual(names, [])
   await peer.api.resume('greet')
   await ran.promise
   assert.equal((await it.jobs.stats())[0]?.paused, false)
   await assert.rejects(it.jobs.resume('nobody'), { code: 'SLUICE_INVALID_ARGUMENT' })
+  await assert.rejects(peer.api.pause('great'), {
+    code: 'SLUICE_INVALID_ARGUMENT',
+    message: /there is no queue "great"/,
+  })
+  assert.deepEqual(
+    (await it.jobs.stats()).map(({ name }) => name),
+    ['greet'],
+  )
 })
 
 test('dead letters are listed with the errors of each attempt, and dropped', { skip }, async () => {

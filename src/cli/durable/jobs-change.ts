@@ -1,5 +1,4 @@
 /** `sluice jobs retry|redrive|drop|cancel|pause|resume`. */
-import { nearest } from '../../config/nearest.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { DeadLetterFilter } from '../../jobs/api.ts'
 import type { Invocation, Option, Terminal } from '../command.ts'
@@ -173,20 +172,9 @@ async function pauseOrResume(invocation: Invocation, terminal: Terminal, pauses:
   const [queue = ''] = invocation.words
   await using open = await openEngine(invocation, terminal, 'jobs', { tells: true })
   const { pauseQueue, resumeQueue } = await import('../../jobs/admin/index.ts')
-  await mustExist(open, queue)
   if (pauses) await pauseQueue(open.engine, queue, invocation.values['why'])
   else await resumeQueue(open.engine, queue)
   if (invocation.json) printJson({ queue, paused: pauses }, terminal)
   else terminal.out(`${queue} ${pauses ? 'is paused' : 'goes on'}`)
   return EXIT.ok
-}
-
-/** A pause would make the queue: a name that is mistyped would pause nothing, and say so to nobody. */
-async function mustExist({ db }: OpenEngine, queue: string): Promise<void> {
-  const rows = await db.query<{ name: string }>('select name from sluice.queue order by name limit 10000')
-  const names = rows.map(({ name }) => name)
-  if (names.includes(queue)) return
-  const near = nearest(queue, names)
-  const hint = near === undefined ? '`sluice jobs stats` lists the queues.' : `Did you mean ${near}?`
-  throw new SluiceError('SLUICE_INVALID_ARGUMENT', `there is no queue ${JSON.stringify(queue)}`, { hint })
 }

@@ -1,34 +1,49 @@
 /** Queues as a whole: pause and resume, and what there is in each. */
+import { nearest } from '../../config/nearest.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { EngineDatabase } from '../../engine/database.ts'
 import type { Engine } from '../../engine/engine.ts'
 import type { GroupStats, QueueStats } from '../api.ts'
 
 const MAX_REASON = 500
+/** Of jobs, whose names have no slash; queues of subscriptions and of the engine itself have one. */
+export const IS_JOBS = `position('/' in q.name) = 0`
 
 /** Claims look at the row of the queue, so that a pause holds from the next claim on. */
 export async function pauseQueue(engine: Engine, queue: string, reason: string | undefined): Promise<void> {
-  const id = await engine.queues.id(queue)
-  await engine.db.execute(
-    'update sluice.queue set paused_at = coalesce(paused_at, clock_timestamp()), paused_why = $2 where id = $1',
-    [id, reason?.slice(0, MAX_REASON) ?? null],
+  const row = await engine.db.queryOne<{ id: number }>(
+    `update sluice.queue q set paused_at = coalesce(paused_at, clock_timestamp()), paused_why = $2
+     where name = $1 and ${IS_JOBS} returning id`,
+    [queue, reason?.slice(0, MAX_REASON) ?? null],
     { idempotent: true, label: 'sluice.pause' },
   )
-  engine.wake.signal(`q${id}`)
+  if (row === undefined) throw await unknownQueue(engine.db, 'pause', queue)
+  engine.wake.signal(`q${row.id}`)
 }
 
 export async function resumeQueue(engine: Engine, queue: string): Promise<void> {
   const row = await engine.db.queryOne<{ id: number }>(
-    'update sluice.queue set paused_at = null, paused_why = null where name = $1 returning id',
+    `update sluice.queue q set paused_at = null, paused_why = null where name = $1 and ${IS_JOBS} returning id`,
     [queue],
     { idempotent: true, label: 'sluice.resume' },
   )
-  if (row === undefined) {
-    throw new SluiceError('SLUICE_INVALID_ARGUMENT', `resume: there is no queue "${queue}"`, {
-      hint: 'Names of queues are in stats().',
-    })
-  }
+  if (row === undefined) throw await unknownQueue(engine.db, 'resume', queue)
   engine.wake.signal(`q${row.id}`)
+}
+
+/** A pause that made its queue would pause nothing where the name is mistyped, and say so to nobody. */
+async function unknownQueue(db: EngineDatabase, what: string, queue: string): Promise<SluiceError> {
+  const rows = await db.query<{ name: string }>(
+    `select q.name from sluice.queue q where ${IS_JOBS} order by name limit 10000`,
+    [],
+    { idempotent: true, label: 'sluice.queues' },
+  )
+  const near = nearest(
+    queue,
+    rows.map(({ name }) => name),
+  )
+  const hint = near === undefined ? 'Names of queues are in stats().' : `Did you mean ${near}?`
+  return new SluiceError('SLUICE_INVALID_ARGUMENT', `${what}: there is no queue "${queue}"`, { hint })
 }
 
 /** out: one row a queue · effect: none. Counts walk the rows of the queues: about 0.2 s for a million. */
@@ -44,7 +59,7 @@ select q.name, coalesce(t.ready, 0)::float8 as ready, coalesce(t.scheduled, 0)::
   coalesce(t.running, 0)::float8 as running, coalesce(d.dead, 0)::float8 as dead,
   q.paused_at is not null as paused, q.paused_why as why,
   coalesce(extract(epoch from clock_timestamp() - t.oldest) * 1000, 0)::float8 as oldest
-from sluice.queue q left join t on t.queue = q.id left join d on d.queue = q.id order by q.name`
+from sluice.queue q left join t on t.queue = q.id left join d on d.queue = q.id where ${IS_JOBS} order by q.name`
 
 interface StatsRow {
   readonly name: string

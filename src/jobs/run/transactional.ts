@@ -4,6 +4,7 @@
  */
 import { SluiceError } from '../../core/errors.ts'
 import type { EngineDatabase } from '../../engine/database.ts'
+import { moment } from '../../engine/moments.ts'
 import type { JobHandler } from '../api.ts'
 import type { Job } from '../job.ts'
 import { GRACE_MS, type JobRun } from './job-run.ts'
@@ -31,6 +32,7 @@ export function transactional(
             `job "${job.name}" ${id}: it was taken from this process, so that its transaction was undone`,
           )
         }
+        moment('jobs.committing', 1)
         return result
       },
       { ...options, signal: run.signal },
