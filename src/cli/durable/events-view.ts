@@ -30,7 +30,7 @@ export const EVENT_VIEWS: readonly RunnableAction[] = [
   {
     name: 'dead',
     parameters: '',
-    summary: 'deliveries that used up their attempts, the oldest first; 50 of them',
+    summary: 'deliveries that used up their attempts, the youngest first; 50 of them',
     words: [0, 0],
     options: [SUBSCRIPTION, BEFORE, LIMIT],
     run: dead,

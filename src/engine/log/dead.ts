@@ -22,10 +22,13 @@ export interface DeadFilter {
   readonly limit: number
 }
 
-const CHOSEN = `
+/** `order`: of those that match, which come first. */
+const chosen = (order: string): string => `
 select d.id from sluice.dead d join sluice.sub s on s.queue = d.queue
 where ($1::text is null or s.name = $1) and ($2::bigint[] is null or d.id = any($2)) and ($3::timestamptz is null or d.died < $3)
-order by d.died, d.id limit $4`
+order by ${order} limit $4`
+
+const OLDEST = chosen('d.died, d.id')
 
 const parameters = ({ subscription, ids, before, limit }: DeadFilter): readonly unknown[] => [
   subscription,
@@ -34,12 +37,13 @@ const parameters = ({ subscription, ids, before, limit }: DeadFilter): readonly 
   limit,
 ]
 
+/** The youngest first. */
 export function listDead(db: EngineDatabase, filter: DeadFilter): Promise<readonly DeadDelivery[]> {
   return db.query<DeadDelivery>(
     `select d.id, s.name as subscription, d.name as topic, d.attempt, d.key, d.body, d.head, d.errs, d.why,
        extract(epoch from d.died)::float8 * 1000 as died
      from sluice.dead d join sluice.sub s on s.queue = d.queue
-     where d.id in (${CHOSEN}) order by d.died, d.id`,
+     where d.id in (${chosen('d.died desc, d.id desc')}) order by d.died desc, d.id desc`,
     parameters(filter),
     { label: 'sluice.dead.list', idempotent: true },
   )
@@ -52,7 +56,7 @@ export function listDead(db: EngineDatabase, filter: DeadFilter): Promise<readon
  */
 const REDRIVE = `
 with c as materialized (
-  select * from sluice.dead where id in (${CHOSEN}) and not exists (
+  select * from sluice.dead where id in (${OLDEST}) and not exists (
     select from sluice.task t where t.queue = dead.queue and t.uniq = dead.uniq and t.uniq is not null)
   order by id for update skip locked),
 i as (
@@ -71,7 +75,7 @@ export function redriveDead(
 }
 
 export function dropDead(db: EngineDatabase, filter: DeadFilter): Promise<number> {
-  return db.execute(`delete from sluice.dead where id in (${CHOSEN})`, parameters(filter), {
+  return db.execute(`delete from sluice.dead where id in (${OLDEST})`, parameters(filter), {
     label: 'sluice.dead.drop',
     idempotent: false,
   })
