@@ -4,13 +4,14 @@ import type { ComponentBase, ComponentDefinition } from '../app/component.ts'
 type Definition = ComponentDefinition<ComponentBase>
 
 export async function knownComponents(): Promise<Readonly<Record<string, Definition>>> {
-  const [{ postgres }, { redis }, { threads }, { jobs }, { events }, { cron }] = await Promise.all([
+  const [{ postgres }, { redis }, { threads }, { jobs }, { events }, { cron }, { audit }] = await Promise.all([
     import('../components/postgres/index.ts'),
     import('../components/redis/index.ts'),
     import('../components/threads/index.ts'),
     import('../jobs/index.ts'),
     import('../events/index.ts'),
     import('../cron/index.ts'),
+    import('../audit/index.ts'),
   ])
   const all = {
     postgres: postgres(),
@@ -19,6 +20,7 @@ export async function knownComponents(): Promise<Readonly<Record<string, Definit
     jobs: jobs(),
     events: events(),
     cron: cron(),
+    audit: audit(),
   }
   return all as Readonly<Record<string, Definition>>
 }

@@ -61,7 +61,7 @@ export async function acquireEmbeddedServer(
           : { pid: running, child: undefined }
       const ms = Math.round(options.clock.monotonic() - started)
       options.log.info(
-        { dataDir: home.directory, pid, version: runtime.version, ms },
+        { dataDir: home.directory, serverPid: pid, version: runtime.version, ms },
         child === undefined ? 'embedded PostgreSQL found running' : 'embedded PostgreSQL started',
       )
       progress(1)
