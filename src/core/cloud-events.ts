@@ -1,0 +1,164 @@
+/**
+ * CloudEvents 1.0 in binary mode (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md): the attributes of
+ * a message travel as its headers, each under a prefix that belongs to the protocol, and the body is the data as it is.
+ *
+ *     AMQP    cloudEvents:id, cloudEvents:source, …   also read as cloudEvents_id, which is the newer spelling
+ *     Kafka   ce_id, ce_source, …
+ *
+ * The content type has a place of its own in each protocol and is no header here. Values are written as text.
+ */
+import { SluiceError } from './errors.ts'
+
+export interface CloudEvent {
+  /** Unique together with `source`: what a consumer knows a second delivery by. */
+  readonly id: string
+  /** Who published it: a URI reference, such as the name of the app. */
+  readonly source: string
+  /** What happened: `post.created`. */
+  readonly type: string
+  /** When it happened, as RFC 3339. */
+  readonly time?: string | undefined
+  /** What it happened to, within the source. */
+  readonly subject?: string | undefined
+  /** URI of the schema of the data. */
+  readonly dataschema?: string | undefined
+  /** Version of the data of this type: a whole number from 1. An extension. */
+  readonly schemaversion?: number | undefined
+  /** W3C trace context, the extension "distributed tracing". */
+  readonly traceparent?: string | undefined
+  readonly tracestate?: string | undefined
+  /** Any other attributes: names of lower-case letters and digits. */
+  readonly extensions?: Readonly<Record<string, string>> | undefined
+}
+
+export const AMQP_PREFIX = 'cloudEvents:'
+export const KAFKA_PREFIX = 'ce_'
+/** What each protocol's prefix may look like in messages of others. */
+export const AMQP_PREFIXES = ['cloudEvents:', 'cloudEvents_'] as const
+export const KAFKA_PREFIXES = ['ce_'] as const
+
+const SPEC_VERSION = '1.0'
+const NAMED = ['id', 'source', 'type', 'time', 'subject', 'dataschema', 'traceparent', 'tracestate'] as const
+const REQUIRED = ['id', 'source', 'type'] as const
+const KNOWN = new Set<string>([...NAMED, 'schemaversion', 'specversion', 'datacontenttype', 'data'])
+const NAME = /^[a-z0-9]{1,40}$/
+const MAX_TEXT = 1_024
+
+/**
+ * The headers of an event. Throws SLUICE_INVALID_ARGUMENT where an attribute is missing, empty, longer than 1,024
+ * characters, holds a control character, or an extension's name is not of the specification.
+ */
+export function cloudEventHeaders(event: CloudEvent, prefix: string): Record<string, string> {
+  const headers: Record<string, string> = { [`${prefix}specversion`]: SPEC_VERSION }
+  for (const name of NAMED) {
+    const value = event[name]
+    if (value !== undefined) headers[prefix + name] = checkText(name, value)
+    else if ((REQUIRED as readonly string[]).includes(name)) throw invalid(name, 'text', value)
+  }
+  const { schemaversion, extensions } = event
+  if (schemaversion !== undefined) {
+    if (!Number.isSafeInteger(schemaversion) || schemaversion < 1)
+      throw invalid('schemaversion', 'a whole number from 1', schemaversion)
+    headers[`${prefix}schemaversion`] = String(schemaversion)
+  }
+  if (extensions !== undefined) {
+    for (const [name, value] of Object.entries(extensions)) {
+      if (!NAME.test(name) || KNOWN.has(name))
+        throw invalid(
+          `extension "${name}"`,
+          'a name of up to 40 lower-case letters and digits of its own',
+          name,
+        )
+      headers[prefix + name] = checkText(`extension "${name}"`, value)
+    }
+  }
+  return headers
+}
+
+/**
+ * Reads the envelope of a message. Undefined where there is none, which is a message of others: it has no `specversion`.
+ * Throws SLUICE_INVALID_DATA for an envelope that breaks the specification; no value is in the text.
+ */
+export function readCloudEvent(
+  headers: Readonly<Record<string, unknown>>,
+  prefixes: readonly string[],
+): CloudEvent | undefined {
+  const attributes = attributesOf(headers, prefixes)
+  const version = attributes.get('specversion')
+  if (version === undefined) return undefined
+  if (!version.startsWith('1.')) throw broken('specversion', 'is not 1.x')
+  for (const name of REQUIRED) {
+    if ((attributes.get(name) ?? '') === '') throw broken(name, 'is missing or empty')
+  }
+  const number = attributes.get('schemaversion')
+  const schemaversion = number === undefined ? undefined : Number(number)
+  if (schemaversion !== undefined && (!Number.isSafeInteger(schemaversion) || schemaversion < 1))
+    throw broken('schemaversion', 'is no whole number from 1')
+  const extensions = [...attributes].filter(([name]) => !KNOWN.has(name))
+  const optional = (name: (typeof NAMED)[number]): Record<string, string> => {
+    const value = attributes.get(name)
+    return value === undefined ? {} : { [name]: value }
+  }
+  return {
+    id: attributes.get('id')!,
+    source: attributes.get('source')!,
+    type: attributes.get('type')!,
+    ...optional('time'),
+    ...optional('subject'),
+    ...optional('dataschema'),
+    ...optional('traceparent'),
+    ...optional('tracestate'),
+    ...(schemaversion === undefined ? {} : { schemaversion }),
+    ...(extensions.length === 0 ? {} : { extensions: Object.fromEntries(extensions) }),
+  }
+}
+
+/** Is this header one of the envelope's? */
+export function isCloudEventHeader(name: string, prefixes: readonly string[]): boolean {
+  return prefixes.some((prefix) => name.startsWith(prefix))
+}
+
+function attributesOf(
+  headers: Readonly<Record<string, unknown>>,
+  prefixes: readonly string[],
+): Map<string, string> {
+  const attributes = new Map<string, string>()
+  for (const [header, value] of Object.entries(headers)) {
+    const prefix = prefixes.find((each) => header.startsWith(each))
+    if (prefix === undefined) continue
+    const text = asText(value)
+    if (text !== undefined) attributes.set(header.slice(prefix.length), text)
+  }
+  return attributes
+}
+
+/** Writers in other languages use what their protocol has: bytes, numbers, times. */
+function asText(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  if (Buffer.isBuffer(value)) return value.toString()
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
+    return String(value)
+  if (value instanceof Date && !Number.isNaN(value.getTime())) return value.toISOString()
+  return undefined
+}
+
+function checkText(name: string, value: unknown): string {
+  if (
+    typeof value === 'string' &&
+    value !== '' &&
+    value.length <= MAX_TEXT &&
+    !/\p{Cc}/u.test(value) &&
+    value.isWellFormed()
+  )
+    return value
+  throw invalid(name, `text of 1 to ${MAX_TEXT} characters without control characters`, value)
+}
+
+function invalid(name: string, expected: string, got: unknown): SluiceError {
+  const shown = typeof got === 'string' ? `${got.length} characters` : typeof got
+  return new SluiceError('SLUICE_INVALID_ARGUMENT', `envelope ${name}: expected ${expected}, got ${shown}`)
+}
+
+function broken(name: string, what: string): SluiceError {
+  return new SluiceError('SLUICE_INVALID_DATA', `envelope: the attribute "${name}" ${what}`)
+}
