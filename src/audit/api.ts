@@ -96,6 +96,7 @@ export interface Audit extends ComponentBase {
   /**
    * Resolves when it is stored (with `tx`: when it is part of the transaction), with its id. SLUICE_INVALID_DATA,
    * SLUICE_TOO_LARGE; SLUICE_UNAVAILABLE and other codes when the database was away for longer than `audit.timeout`.
+   * Stored once, also where the answer of the database was lost and it was sent again.
    */
   record(entry: AuditEntry, options?: RecordOptions): AsyncResult<{ readonly id: string }>
   query(filter?: AuditFilter): AsyncResult<AuditPage>

@@ -1,4 +1,5 @@
 /** The audit component. What runs once there is a database is imported by `connect`, behind the open port. */
+import { randomUUID } from 'node:crypto'
 import type { Component, ComponentContext } from '../app/component.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { OperationLimits, OperationSpec } from '../telemetry/operate.ts'
@@ -51,7 +52,7 @@ export function createAudit(context: ComponentContext<AuditConfig>): Component<A
           const { gathered } = open()
           const { draftOf } = await import('./draft.ts')
           const draft = draftOf(entry, chain, config.maxSize)
-          if (tx === undefined) return { id: await gathered.add(draft) }
+          if (tx === undefined) return { id: await gathered.add({ ...draft, ticket: randomUUID() }) }
           const { writeIn } = await import('./writer.ts')
           return { id: (await writeIn(tx, [draft]))[0] ?? '' }
         },

@@ -17,6 +17,8 @@ export interface Draft {
   readonly meta: Json
   readonly chain: string | null
   readonly bytes: number
+  /** Names the record before it has an id, so that it may be sent again; null in a transaction of the user's. */
+  readonly ticket: string | null
 }
 
 const MAX_DEPTH = 50
@@ -34,7 +36,7 @@ export function draftOf(entry: AuditEntry, chain: string | undefined, maxBytes: 
   }
   const bytes = Buffer.byteLength(canonicalJson([draft.before, draft.after, draft.meta]))
   if (bytes > maxBytes) throw tooLarge(bytes, maxBytes)
-  return { ...draft, bytes }
+  return { ...draft, bytes, ticket: null }
 }
 
 export function checkText(what: string, value: unknown, max: number): string {

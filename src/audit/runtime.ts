@@ -61,15 +61,15 @@ export class AuditRuntime {
     for (const result of results) if (result.status === 'rejected') throw result.reason
   }
 
-  /** Tries again while the database is away, for as long as a record may wait. What may have been written is not sent twice. */
+  /** Tries again while the database is away, for as long as a record may wait. What may have been written is known by its ticket. */
   async #write(drafts: readonly Draft[], call: TaskCall): Promise<readonly string[]> {
     const { clock, config } = this.#context
     const until = clock.monotonic() + config.timeout
-    for (;;) {
+    for (let again = false; ; again = true) {
       try {
-        return await writeDrafts(this.engine.db, drafts)
+        return await writeDrafts(this.engine.db, drafts, again)
       } catch (error) {
-        const passes = isSluiceError(error) && error.retryable
+        const passes = isSluiceError(error) && (error.retryable || error.code === 'SLUICE_OUTCOME_UNKNOWN')
         if (!passes || call.signal.aborted || clock.monotonic() + AGAIN_MS >= until) throw error
         await clock.sleep(AGAIN_MS, { signal: call.signal })
       }

@@ -1,19 +1,24 @@
 /** Statements of audit records. */
 
-/** in: $1 actors, $2 actions, $3 subjects, $4 before, $5 after, $6 meta · out: ids in that order */
+/** in: $1 actors, $2 actions, $3 subjects, $4 before, $5 after, $6 meta, $7 tickets · out: ids in that order, but of tickets that are there */
 export const INSERT = `
-insert into sluice.audit (actor, action, subject, before, after, meta)
-select actor, action, subject, before::jsonb, after::jsonb, meta::jsonb
-from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-  with ordinality as r (actor, action, subject, before, after, meta, n)
-order by n returning id::text as id`
+insert into sluice.audit (actor, action, subject, before, after, meta, ticket)
+select actor, action, subject, before::jsonb, after::jsonb, meta::jsonb, ticket
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[])
+  with ordinality as r (actor, action, subject, before, after, meta, ticket, n)
+order by n on conflict (ticket) where ticket is not null do nothing returning id::text as id`
 
-/** in: as INSERT, then $7 times, $8 hashes before, $9 hashes, $10 chain · out: ids in that order */
+/** in: $1 tickets · out: ids of those that are there */
+export const WITH_TICKETS =
+  'select id::text as id, ticket::text as ticket from sluice.audit where ticket = any($1::uuid[])'
+
+/** in: as INSERT, then $8 times, $9 hashes before, $10 hashes, $11 chain · out: ids in that order */
 export const INSERT_CHAINED = `
-insert into sluice.audit (actor, action, subject, before, after, meta, at, prev, hash, chain)
-select actor, action, subject, before::jsonb, after::jsonb, meta::jsonb, at, decode(prev, 'hex'), decode(hash, 'hex'), $10
-from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::text[])
-  with ordinality as r (actor, action, subject, before, after, meta, at, prev, hash, n)
+insert into sluice.audit (actor, action, subject, before, after, meta, ticket, at, prev, hash, chain)
+select actor, action, subject, before::jsonb, after::jsonb, meta::jsonb, ticket, at, decode(prev, 'hex'), decode(hash, 'hex'), $11
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::timestamptz[],
+  $9::text[], $10::text[])
+  with ordinality as r (actor, action, subject, before, after, meta, ticket, at, prev, hash, n)
 order by n returning id::text as id`
 
 /** in: $1 chain · effect: until its transaction ends, nobody else writes this chain */

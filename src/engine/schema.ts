@@ -253,8 +253,11 @@ create table sluice.audit (
   meta jsonb,
   chain text,
   prev bytea,
-  hash bytea
+  hash bytea,
+  -- Of a record outside of a transaction: by which one that is sent again is known, where the answer was lost.
+  ticket uuid
 );
+create unique index audit_ticket on sluice.audit (ticket) where ticket is not null;
 create index audit_actor on sluice.audit (actor, at, id);
 create index audit_action on sluice.audit (action, at, id);
 create index audit_at on sluice.audit (at, id);

@@ -296,3 +296,42 @@ test(
     )
   },
 )
+
+for (const chain of [undefined, 'ledger'] as const) {
+  const what = chain === undefined ? 'a record' : 'a record of a chain'
+  test(`${what} whose answer is lost is sent again, and stored once`, options, async () => {
+    await using own = await ownDatabase(server.url)
+    const url = new URL(own.dsn)
+    const target = { host: url.hostname, port: Number(url.port === '' ? 5432 : url.port) }
+    await using proxy = await startFaultProxy({ target })
+    url.hostname = proxy.host
+    url.port = String(proxy.port)
+    await using a = await open(url.href, { timeout: '60s' })
+    const before = await a.api.record(entry(1), { chain })
+    const lost = Promise.withResolvers<void>()
+    for (const connection of proxy.connections) {
+      let isHere = false
+      connection.intercept((bytes, way) => {
+        if (way === 'up') isHere ||= bytes.includes('lost-answer')
+        else if (isHere && bytes.includes(chain === undefined ? 'INSERT' : 'COMMIT')) {
+          lost.resolve()
+          return 'reset'
+        }
+        return bytes
+      })
+    }
+    const waiting = a.api.record(entry(2, { actor: 'lost-answer' }), { chain })
+    await lost.promise
+    await a.reconnect()
+    const { id } = await waiting
+    const { records } = await a.api.query()
+    assert.deepEqual(
+      records.map((each) => [each.id, each.subject]),
+      [
+        [id, 'post:2'],
+        [before.id, 'post:1'],
+      ],
+    )
+    if (chain !== undefined) assert.equal((await a.api.verify(chain)).ok, true)
+  })
+}
