@@ -133,7 +133,9 @@ class Store {
       applied += 1
     }
     this.letters += batch.dead.length
-    if (batch.cursor !== undefined) this.cursors.set(batch.lane, batch.cursor)
+    const cursor = this.cursors.get(batch.lane)
+    if (batch.cursor !== undefined && (cursor === undefined || isAfter(batch.cursor, cursor)))
+      this.cursors.set(batch.lane, batch.cursor)
     return { applied, skippedAsOlder, dead, waiting: [] }
   }
 }

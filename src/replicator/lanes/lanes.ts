@@ -22,7 +22,7 @@ import { hasCode, SluiceError, toError } from '../../core/errors.ts'
 import { REFUSED, type Breaker, type Generation } from '../../policy/breaker.ts'
 import type { Applied, Batch, DeadLetter, LaneSpec } from '../contract.ts'
 import type { Trigger } from '../counters.ts'
-import type { StreamId } from '../stream-id.ts'
+import { isAfter, type StreamId } from '../stream-id.ts'
 import { Lane, type Burial, type Shard } from './lane.ts'
 import { Positions } from './positions.ts'
 import { MAX_LETTERS, type LanesSettings } from './settings.ts'
@@ -392,7 +392,9 @@ export class Lanes {
     // A load that ended meanwhile takes them along at once; else they wait for their rows.
     if (waiting !== undefined)
       lane.restore(shard, applied.waiting as readonly Slot[], this.#load !== undefined)
-    lane.storedCursor = cursor ?? lane.storedCursor
+    // Batches of one lane may end in another order than they began.
+    if (cursor !== undefined && (lane.storedCursor === undefined || isAfter(cursor, lane.storedCursor)))
+      lane.storedCursor = cursor
     this.#roomAgain()
     this.#wake()
     this.#pumpSoon()
