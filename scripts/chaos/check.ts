@@ -2,6 +2,7 @@
  * What a run has to show: nothing acknowledged is lost, nothing that was rolled back ran, effects inside the handler's
  * transaction happened once, keys kept their order. Believes the ledger and the client's history, and nothing else.
  */
+import { percentiles, type Percentiles } from './percentiles.ts'
 import type { Fact, How } from './record.ts'
 
 export interface Evidence {
@@ -12,6 +13,8 @@ export interface Evidence {
   readonly rows: readonly { readonly id: string; readonly by: string }[]
   /** Nothing was left to do at the end. */
   readonly drained: boolean
+  /** How processes ended of which nobody wanted that. */
+  readonly crashes: readonly string[]
 }
 
 export interface Reader {
@@ -29,6 +32,7 @@ export interface Verdict {
   readonly unknown: number
   readonly kills: number
   readonly freezes: number
+  readonly stops: number
   readonly starts: number
   /** Acknowledged, and a reader never had the effect. */
   readonly lost: readonly string[]
@@ -40,24 +44,22 @@ export interface Verdict {
   readonly repeatedStarts: number
   /** Of one key: began before an earlier one had its effect. */
   readonly inversions: readonly string[]
+  /** Processes that ended by themselves, and what they said last. */
+  readonly crashes: readonly string[]
   /** From a kill to the next start of what the killed process was running, in milliseconds. */
   readonly recovery: Percentiles
   /** The same for what was frozen. */
   readonly recoveryFrozen: Percentiles
+  /** From when a handler was told to end, because its process stops, to its next start. */
+  readonly recoveryReleased: Percentiles
   /** Why the run proves nothing. */
   readonly invalid: readonly string[]
 }
 
-export interface Percentiles {
-  readonly count: number
-  readonly p50: number
-  readonly p99: number
-  readonly max: number
-}
+/** With fewer a run proves nothing. */
+export const MIN_ACKED = 100
 
-const MIN_ACKED = 100
-
-export function check({ facts, readers, rows, drained }: Evidence): Verdict {
+export function check({ facts, readers, rows, drained, crashes }: Evidence): Verdict {
   const handed = new Map<string, How>()
   const acked = new Set<string>()
   for (const fact of facts) {
@@ -80,6 +82,7 @@ export function check({ facts, readers, rows, drained }: Evidence): Verdict {
   const starts = facts.filter((fact) => fact.f === 'start')
   const kills = facts.filter((fact) => fact.f === 'kill').length
   const freezes = facts.filter((fact) => fact.f === 'freeze').length
+  const stops = facts.filter((fact) => fact.f === 'term').length
   const invalid = [
     ...(kills + freezes === 0 ? ['no fault fired'] : []),
     ...(acked.size < MIN_ACKED ? [`only ${acked.size} operations were acknowledged`] : []),
@@ -91,22 +94,25 @@ export function check({ facts, readers, rows, drained }: Evidence): Verdict {
     unknown: [...handed.keys()].filter((id) => !acked.has(id)).length,
     kills,
     freezes,
+    stops,
     starts: starts.length,
     lost,
     phantoms: phantomsOf(starts, handed),
     duplicateEffects: duplicateEffects.map(([name]) => name),
     repeatedStarts: starts.length - new Set(starts.map(({ by, id }) => `${by} ${id}`)).size,
     inversions: inversionsOf(facts, handed),
+    crashes,
     recovery: percentiles(recoveries(facts, 'kill')),
     recoveryFrozen: percentiles(recoveries(facts, 'freeze')),
+    recoveryReleased: percentiles(recoveries(facts, 'released')),
     invalid,
   }
 }
 
 /** Is there anything that must not be? */
 export function failed(verdict: Verdict): boolean {
-  const { lost, phantoms, duplicateEffects, inversions, invalid } = verdict
-  return [lost, phantoms, duplicateEffects, inversions, invalid].some((list) => list.length > 0)
+  const { lost, phantoms, duplicateEffects, inversions, crashes, invalid } = verdict
+  return [lost, phantoms, duplicateEffects, inversions, crashes, invalid].some((list) => list.length > 0)
 }
 
 function effectsOf(
@@ -162,7 +168,7 @@ function idBefore(id: string, seq: number): string {
 }
 
 /** For each fault: what the process had begun and not ended, and how long until it began again anywhere. */
-function recoveries(facts: readonly Fact[], kind: 'kill' | 'freeze'): readonly number[] {
+function recoveries(facts: readonly Fact[], kind: 'kill' | 'freeze' | 'released'): readonly number[] {
   const running = new Map<number, Map<string, true>>()
   const waiting = new Map<string, number>()
   const found: number[] = []
@@ -176,6 +182,9 @@ function recoveries(facts: readonly Fact[], kind: 'kill' | 'freeze'): readonly n
       }
       const own = running.get(fact.pid) ?? new Map<string, true>()
       running.set(fact.pid, own.set(name, true))
+    } else if (fact.f === 'released') {
+      running.get(fact.pid)?.delete(`${fact.by} ${fact.id}`)
+      if (kind === 'released') waiting.set(`${fact.by} ${fact.id}`, fact.t)
     } else if (fact.f === 'end') {
       running.get(fact.pid)?.delete(`${fact.by} ${fact.id}`)
       waiting.delete(`${fact.by} ${fact.id}`)
@@ -187,11 +196,4 @@ function recoveries(facts: readonly Fact[], kind: 'kill' | 'freeze'): readonly n
     }
   }
   return found
-}
-
-export function percentiles(values: readonly number[]): Percentiles {
-  const sorted = values.toSorted((a, b) => a - b)
-  const at = (share: number): number =>
-    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
-  return { count: sorted.length, p50: at(0.5), p99: at(0.99), max: sorted.at(-1) ?? 0 }
 }

@@ -1,8 +1,8 @@
 /**
- * `npm run chaos -- jobs | events [--kills N] [--seed S] [--freeze SHARE] [--workers N] [--clients N] [--dsn URL] [--json FILE]`:
- * kills and freezes the processes of a service that works with jobs or events, and proves from the outside that nothing
- * acknowledged was lost. Prints kills, acknowledged, lost, doubles, recovery times and the seed; exit code 1 where
- * something was lost, ran twice or was never proved.
+ * `npm run chaos -- jobs | events [--kills N] [--freezes N] [--stops N] [--seed S] [--pace MS] [--drain SECONDS]
+ * [--workers N] [--clients N] [--dsn URL] [--json FILE]`: kills, freezes and stops the processes of a service that works
+ * with jobs or events, and proves from the outside that nothing acknowledged was lost. Prints faults, acknowledged, lost,
+ * doubles, recovery times and the seed; exit code 1 where something was lost, ran twice or was never proved.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -20,7 +20,10 @@ const { values, positionals } = parseArgs({
   options: {
     kills: { type: 'string', default: '20' },
     seed: { type: 'string' },
-    freeze: { type: 'string', default: '0.03' },
+    freezes: { type: 'string' },
+    stops: { type: 'string' },
+    pace: { type: 'string', default: '250' },
+    drain: { type: 'string', default: '120' },
     workers: { type: 'string', default: '3' },
     clients: { type: 'string', default: '2' },
     dsn: { type: 'string' },
@@ -32,11 +35,15 @@ if (scenario === undefined) {
   console.error(`npm run chaos -- ${Object.keys(SCENARIOS).join(' | ')} [--kills N] [--seed S] [--json FILE]`)
   process.exit(2)
 }
+const kills = wholeNumber('kills', values.kills, 1, 100_000)
 const report = await runChaos({
   scenario,
-  kills: wholeNumber('kills', values.kills, 1, 100_000),
+  kills,
+  freezes: wholeNumber('freezes', values.freezes ?? String(Math.ceil(kills * 0.03)), 0, kills),
+  stops: wholeNumber('stops', values.stops ?? String(Math.ceil(kills * 0.05)), 0, kills),
   seed: values.seed === undefined ? Date.now() % 1_000_000 : wholeNumber('seed', values.seed, 0, 2 ** 32 - 1),
-  freezeShare: Number(values.freeze),
+  paceMs: wholeNumber('pace', values.pace, 10, 60_000),
+  drainMs: wholeNumber('drain', values.drain, 1, 3_600) * 1_000,
   workers: wholeNumber('workers', values.workers, 1, 16),
   clients: wholeNumber('clients', values.clients, 1, 16),
   dsn: values.dsn ?? process.env['POSTGRES_DSN'],

@@ -30,6 +30,14 @@ export type Fact =
     }
   /** The handler is through. */
   | { readonly t: number; readonly pid: number; readonly f: 'end'; readonly id: string; readonly by: string }
+  /** Its process stops, and it was told to end before it was through: its job is given back. */
+  | {
+      readonly t: number
+      readonly pid: number
+      readonly f: 'released'
+      readonly id: string
+      readonly by: string
+    }
   /** What the run did to a process. */
   | { readonly t: number; readonly pid: number; readonly f: 'kill' | 'freeze' | 'thaw' | 'term' }
 

@@ -1,14 +1,16 @@
 /** A run, for people. */
-import type { Percentiles } from './check.ts'
+import type { Percentiles } from './percentiles.ts'
 import type { RunReport } from './run.ts'
 
 export function formatReport(report: RunReport): string {
+  const { kill, freeze, stop } = report.taken
   const lines: readonly (readonly [string, string])[] = [
     ['server', report.server],
     ['seed', String(report.seed)],
-    ['seconds', String(report.seconds)],
+    ['seconds', `${report.seconds}, of which with faults ${report.secondsOfFaults}`],
     ['kills', String(report.kills)],
     ['freezes', String(report.freezes)],
+    ['stops', String(report.stops)],
     ['handed in', String(report.attempted)],
     ['acknowledged', String(report.acked)],
     ['unknown', String(report.unknown)],
@@ -19,8 +21,18 @@ export function formatReport(report: RunReport): string {
     ['effects in transactions done twice', list(report.duplicateEffects)],
     ['order of a key broken', list(report.inversions)],
     ['dead letters', String(report.dead)],
-    ['begun again after a kill', times(report.recovery)],
-    ['begun again after a freeze', times(report.recoveryFrozen)],
+    ['ended by themselves', list(report.crashes)],
+    ['kill: tasks free', times(kill.tasks.free)],
+    ['kill: tasks another’s', times(kill.tasks.claimed)],
+    ['kill: shards another’s', times(kill.shards.claimed)],
+    ['kill: begun again, backlog included', times(report.recovery)],
+    ['freeze: tasks free', times(freeze.tasks.free)],
+    ['freeze: tasks another’s', times(freeze.tasks.claimed)],
+    ['freeze: shards another’s', times(freeze.shards.claimed)],
+    ['freeze: begun again, backlog included', times(report.recoveryFrozen)],
+    ['stop: given-back tasks another’s', times(stop.tasks.claimed)],
+    ['stop: given-back shards another’s', times(stop.shards.claimed)],
+    ['stop: begun again, backlog included', times(report.recoveryReleased)],
     [
       'ends',
       Object.entries(report.exits)

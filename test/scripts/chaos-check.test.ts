@@ -51,7 +51,8 @@ function goodRun(): { facts: Fact[]; rows: { id: string; by: string }[] } {
   return { facts, rows }
 }
 
-const verdictOf = (run: Partial<Evidence>) => check({ ...goodRun(), readers, drained: true, ...run })
+const verdictOf = (run: Partial<Evidence>) =>
+  check({ ...goodRun(), readers, drained: true, crashes: [], ...run })
 const without = (matches: (fact: Fact) => boolean): Partial<Evidence> => ({
   facts: goodRun().facts.filter((fact) => !matches(fact)),
 })
@@ -110,4 +111,26 @@ test('a run without a fault, with too little or with work left proves nothing', 
   assert.match(verdictOf(without((fact) => fact.f === 'kill')).invalid.join(), /no fault fired/)
   assert.match(verdictOf({ drained: false }).invalid.join(), /work was left/)
   assert.match(verdictOf({ facts: [], rows: [] }).invalid.join(), /only 0 operations/)
+})
+
+test('a process that ended by itself fails the run', () => {
+  assert.equal(failed(verdictOf({ crashes: ['1: TypeError'] })), true)
+})
+
+test('a job that was given back at a stop is timed from then on', () => {
+  const { facts } = goodRun()
+  const given: Fact[] = [
+    { t: 20_000, pid: CLIENT, f: 'invoke', id: 'p101', how: { kind: 'plain' } },
+    { t: 20_001, pid: CLIENT, f: 'ok', id: 'p101' },
+    { t: 20_002, pid: WORKER, f: 'start', id: 'p101', by: 'plain', attempt: 1 },
+    { t: 20_003, pid: WORKER, f: 'term' },
+    { t: 20_100, pid: WORKER, f: 'released', id: 'p101', by: 'plain' },
+    { t: 20_900, pid: OTHER, f: 'start', id: 'p101', by: 'plain', attempt: 1 },
+    { t: 20_901, pid: OTHER, f: 'effect', id: 'p101', by: 'plain' },
+    { t: 20_902, pid: OTHER, f: 'end', id: 'p101', by: 'plain' },
+  ]
+  const verdict = verdictOf({ facts: [...facts, ...given] })
+  assert.equal(failed(verdict), false)
+  assert.deepEqual(verdict.recoveryReleased, { count: 1, p50: 800, p99: 800, max: 800 })
+  assert.equal(verdict.stops, 1)
 })

@@ -1,6 +1,7 @@
 /** What clients of every scenario do: hand something in, write down what they were told, again and again. */
 import { createApp } from '../../../src/index.ts'
 import type { Components } from '../../../src/app/service.ts'
+import { hasCode } from '../../../src/core/errors.ts'
 import { silentLogger } from '../../../src/telemetry/log.ts'
 import { Recorder, type How } from '../record.ts'
 import { dieAtMoment } from './die.ts'
@@ -92,8 +93,14 @@ export async function runApp(
   })
   // Its parent is gone: nobody would end it.
   process.once('disconnect', () => process.exit(1))
-  await app.start()
-  await app.init.ready()
+  try {
+    await app.start()
+    await app.init.ready()
+  } catch (error) {
+    // Told to stop while it came up.
+    if (hasCode(error, 'SLUICE_SHUTDOWN')) return
+    throw error
+  }
   dieAtMoment(recorder)
   process.send?.('ready')
 }

@@ -9,10 +9,13 @@ import { setting } from './setting.ts'
 
 const recorder = new Recorder(setting.file)
 const { toLedger, toTable } = handling(recorder)
-const app = chaosApp('chaos', { db: postgres({ dsn: setting.dsn }), jobs: jobs() })
+const app = chaosApp('chaos', {
+  db: postgres({ dsn: setting.dsn }),
+  jobs: jobs({ shutdownTimeout: '200ms' }),
+})
 
 app.service('work', ({ jobs: queue }) => {
-  queue.handle(Plain, ({ data, attempt }) => toLedger(Plain.name, data.id, attempt))
+  queue.handle(Plain, ({ data, attempt, signal }) => toLedger(Plain.name, data.id, attempt, signal))
   queue.handle(Keyed, ({ data, attempt }) => toLedger(Keyed.name, data.id, attempt))
   queue.handle(InTransaction, ({ data, attempt, tx }) => toTable(InTransaction.name, data.id, attempt, tx), {
     transaction: true,
