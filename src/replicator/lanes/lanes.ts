@@ -79,6 +79,7 @@ export class Lanes {
   #session = 0
   #batches = 0
   #open = false
+  #held = false
   #draining = false
   #load: string | undefined
   #isFull = false
@@ -190,6 +191,7 @@ export class Lanes {
     for (const lane of this.lanes) lane.clear()
     this.positions.reset(undefined)
     this.#load = undefined
+    this.#held = false
     this.#failures = 0
     this.#notBefore = 0
     this.#roomAgain()
@@ -204,6 +206,17 @@ export class Lanes {
   }
   get load(): string | undefined {
     return this.#load
+  }
+
+  /** Sends nothing until `release`; resolves when no batch is under way. */
+  async hold(signal: AbortSignal): Promise<void> {
+    this.#held = true
+    await this.until(() => this.#flights.size === 0, signal)
+  }
+
+  release(): void {
+    this.#held = false
+    this.#pumpSoon()
   }
 
   /** Sends what waits without delay; resolves when nothing is held and each lane's place in the store has the cursor. */
@@ -248,7 +261,7 @@ export class Lanes {
   }
 
   #send(): void {
-    if (!this.#open) return
+    if (!this.#open || this.#held) return
     const now = this.#options.clock.monotonic()
     if (now < this.#notBefore) {
       this.#arm(this.#notBefore, now)
@@ -392,8 +405,12 @@ export class Lanes {
     // A load that ended meanwhile takes them along at once; else they wait for their rows.
     if (waiting !== undefined)
       lane.restore(shard, applied.waiting as readonly Slot[], this.#load !== undefined)
-    // Batches of one lane may end in another order than they began.
-    if (cursor !== undefined && (lane.storedCursor === undefined || isAfter(cursor, lane.storedCursor)))
+    // Batches of one lane may end in another order than they began. What waits for its row holds the cursor back.
+    if (
+      cursor !== undefined &&
+      waiting === undefined &&
+      (lane.storedCursor === undefined || isAfter(cursor, lane.storedCursor))
+    )
       lane.storedCursor = cursor
     this.#roomAgain()
     this.#wake()
