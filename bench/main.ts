@@ -3,6 +3,7 @@
  * Without a name it lists them. Each is a file of this folder that exports `benchmark`.
  */
 import { globSync, writeFileSync } from 'node:fs'
+import { availableParallelism, loadavg } from 'node:os'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Benchmark, Report } from './harness/benchmark.ts'
@@ -22,12 +23,12 @@ const [name] = positionals
 
 if (name === undefined) {
   console.log('npm run bench -- <name> [--quick] [--json FILE]\n')
-  for (const each of names) console.log(`  ${each.padEnd(12)} ${(await load(each)).doc}`)
+  for (const each of names) console.log(`  ${each.padEnd(12)} ${(await open(each)).doc}`)
 } else if (!names.includes(name)) {
   console.error(`no benchmark "${name}"; there are: ${names.join(', ')}`)
   process.exitCode = 1
 } else {
-  const report = await measure(name, await load(name))
+  const report = await measure(name, await open(name))
   console.log(formatReport(report))
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`)
 }
@@ -35,6 +36,7 @@ if (name === undefined) {
 async function measure(benchmarkName: string, benchmark: Benchmark): Promise<Report> {
   installPeers(benchmark.peers)
   const { quick } = values
+  const [load = 0] = loadavg()
   const startedAt = performance.now()
   const measured = await benchmark.run({
     quick,
@@ -45,13 +47,19 @@ async function measure(benchmarkName: string, benchmark: Benchmark): Promise<Rep
   return {
     name: benchmarkName,
     versions: versionsOf(benchmark.peers),
-    settings: { quick, ...measured.settings, seconds },
+    settings: {
+      quick,
+      ...measured.settings,
+      cores: availableParallelism(),
+      load_before: Math.round(load * 10) / 10,
+      seconds,
+    },
     rows: measured.rows,
     ratios: measured.ratios,
   }
 }
 
-async function load(benchmarkName: string): Promise<Benchmark> {
+async function open(benchmarkName: string): Promise<Benchmark> {
   const module = (await import(join(import.meta.dirname, `${benchmarkName}.ts`))) as {
     readonly benchmark: Benchmark
   }

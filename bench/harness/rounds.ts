@@ -7,7 +7,8 @@ import { runInNewContext } from 'node:vm'
 import type { RoundOptions, Row, Subject } from './benchmark.ts'
 
 setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
+/** All of it, in this process. */
+export const collectGarbage = runInNewContext('gc') as () => void
 
 export async function runRounds(
   subjects: readonly Subject[],
