@@ -7,6 +7,8 @@ import { LANE_NAMES, type Stage } from './support.ts'
 export interface RedisStage extends Stage {
   readonly redis: Redis
   readonly keys: ReturnType<typeof replicaKeys>
+  /** After the server was gone. */
+  reconnect(): Promise<void>
   /** The key of what a lane keeps, with the prefix. */
   key(lane: string, what: string): string
 }
@@ -32,6 +34,7 @@ export async function redisStage(options: {
   return {
     redis,
     keys,
+    reconnect: () => connected.connect(),
     key: (lane, what) => keyPrefix + keys.base(lane) + what,
     sink: ({ leaseMs = 10_000, tombstoneMs = 86_400_000 } = {}) =>
       redisSink({

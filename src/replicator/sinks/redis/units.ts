@@ -207,7 +207,14 @@ if named then
   end
 end
 
-local ttl = tonumber(ARGV[6])
+local ttl, letters = tonumber(ARGV[6]), tonumber(ARGV[11])
+-- What is written below must be of its type, also where a unit without entities is to show whether any can be stored.
+if n == 0 then call('HLEN', meta) end
+if n == 0 or ttl > 0 or #dels > 0 then call('ZCARD', base .. 'gone') end
+if n == 0 or letters > 0 then
+  call('HLEN', base .. 'dead')
+  call('ZCARD', base .. 'dead-order')
+end
 if sets > 0 then
   if ttl > 0 then
     for i = 1, sets, 2 do call('SET', set[i], set[i + 1], 'PX', ttl) end
@@ -231,7 +238,6 @@ for name, id in pairs(points) do
   if ttl > 0 then call('SET', base .. 'k:' .. name, id, 'PX', ttl) else call('SET', base .. 'k:' .. name, id) end
 end
 
-local letters = tonumber(ARGV[11])
 if letters > 0 then
   local order = base .. 'dead-order'
   for _ = 1, letters do
