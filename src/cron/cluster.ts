@@ -13,6 +13,7 @@ import { backoffMs } from '../core/backoff.ts'
 import { hasCode, SluiceError, toError } from '../core/errors.ts'
 import { STATEMENT_TIMEOUT_MS } from '../engine/database.ts'
 import { engineOf, releaseEngine, type Engine } from '../engine/engine.ts'
+import { letGoWhenIdle } from '../engine/let-go.ts'
 import { moment } from '../engine/moments.ts'
 import type { Lease } from '../engine/worker/worker.ts'
 import type { CronRun, ScheduleStatus, StartedRun } from './api.ts'
@@ -208,9 +209,11 @@ export class ClusterScheduler implements Scheduler {
       await this.#engine.db.transaction(
         async (tx: Transaction) => {
           await call(tx)
-          const mine = await tx.queryOne(FINISH, [run.id, lease.id, 'done', null])
+          const finish = tx.queryOne(FINISH, [run.id, lease.id, 'done', null])
+          const [mine] = await Promise.all([finish, letGoWhenIdle(tx)])
           if (mine === undefined)
             throw new SluiceError('SLUICE_LEASE_LOST', 'the run was given to another process')
+          moment('cron.committing', 1)
         },
         { label: 'sluice.cron.run', timeout: entry.timeoutMs, signal, retries: 0 },
       )

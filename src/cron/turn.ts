@@ -1,6 +1,7 @@
 /** One turn of a process: it decides on slots that are due, and claims runs that wait, all in one transaction. */
 import type { EngineDatabase, Transaction } from '../engine/database.ts'
 import { STATEMENT_TIMEOUT_MS } from '../engine/database.ts'
+import { letGoWhenIdle } from '../engine/let-go.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Missed, Overlap } from './api.ts'
 import { dueSlots, MAX_CAUGHT_UP } from './due.ts'
@@ -27,7 +28,6 @@ interface DueRow {
 
 /** Schedules of one turn. */
 const MAX_SCHEDULES = 100
-const LIMIT_IDLE = `set local idle_in_transaction_session_timeout = ${STATEMENT_TIMEOUT_MS}`
 
 export interface Turn {
   readonly worker: string
@@ -42,8 +42,10 @@ export function takeTurn(db: EngineDatabase, turn: Turn): PromiseLike<readonly C
   return db.transaction(
     async (tx) => {
       // A process that freezes in here must not hold the rows for longer than its claims count.
-      await tx.execute(LIMIT_IDLE)
-      const rows = await tx.query<DueRow>(LOCK_DUE, [turn.names, MAX_SCHEDULES])
+      const [rows] = await Promise.all([
+        tx.query<DueRow>(LOCK_DUE, [turn.names, MAX_SCHEDULES]),
+        letGoWhenIdle(tx),
+      ])
       const claimed: Claimed[] = []
       for (const row of rows) {
         if (row.due) await decide(tx, row, turn.log)

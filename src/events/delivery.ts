@@ -4,6 +4,7 @@
  */
 import { backoffMs } from '../core/backoff.ts'
 import { hasCode } from '../core/errors.ts'
+import { letGoWhenIdle } from '../engine/let-go.ts'
 import { moveCursors } from '../engine/log/cursor.ts'
 import { spillEvents, type Spilled } from '../engine/log/spill.ts'
 import type { Position } from '../engine/log/window.ts'
@@ -81,7 +82,8 @@ export class Delivery {
           async (tx) => {
             outcome = await attempts.run(open, { attempt, signal: this.#signal, tx })
             if (outcome.some((error) => error !== undefined)) throw new HandlerFailed()
-            const [moved] = await moveCursors(tx, [{ ...this.#cursor.owner, ...behind }])
+            const move = moveCursors(tx, [{ ...this.#cursor.owner, ...behind }])
+            const [[moved]] = await Promise.all([move, letGoWhenIdle(tx)])
             if (moved !== true) throw leaseLost(spec.name, this.#cursor.owner.shard)
             moment('events.committing', open.length)
           },

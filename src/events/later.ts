@@ -1,6 +1,7 @@
 /** Events that wait for their time or their turn: published when due, in one transaction with the end of their tasks. */
 import { toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
+import { letGoWhenIdle } from '../engine/let-go.ts'
 import { publishEvents, type NewEvent } from '../engine/log/publish.ts'
 import { LOG } from '../engine/log/reader.ts'
 import type { Topics } from '../engine/log/topics.ts'
@@ -50,7 +51,7 @@ async function publishDue(
     await engine.db.transaction(
       async (tx) => {
         await publishEvents(tx, events)
-        const ours = await ackTasks(tx, tasks, lease.id)
+        const [ours] = await Promise.all([ackTasks(tx, tasks, lease.id), letGoWhenIdle(tx)])
         if (ours.size < tasks.length) throw new Error('these events belong to another process by now')
       },
       { label: 'sluice.publish.later' },

@@ -5,6 +5,7 @@
 import { onAbort } from '../core/abort.ts'
 import { backoffMs } from '../core/backoff.ts'
 import { hasCode, SluiceError, toError } from '../core/errors.ts'
+import { letGoWhenIdle } from '../engine/let-go.ts'
 import type { CursorOwner } from '../engine/log/cursor.ts'
 import {
   claimParked,
@@ -147,7 +148,8 @@ export class ParkedKeys {
           async (tx) => {
             const [failure] = await attempts.run([event], { attempt, signal, tx })
             if (failure !== undefined) throw failure
-            if ((await endParked(tx, this.#cursor, [done])).size === 0) throw lost(spec.name)
+            const [ended] = await Promise.all([endParked(tx, this.#cursor, [done]), letGoWhenIdle(tx)])
+            if (ended.size === 0) throw lost(spec.name)
           },
           { label: 'sluice.deliver', signal },
         )

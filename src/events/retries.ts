@@ -1,6 +1,7 @@
 /** Deliveries that are tasks by now: each is tried again when it is due, by any process that has the subscription. */
 import { backoffMs } from '../core/backoff.ts'
 import { hasCode, toError } from '../core/errors.ts'
+import { letGoWhenIdle } from '../engine/let-go.ts'
 import type { SpilledHead } from '../engine/log/spill.ts'
 import { moment } from '../engine/moments.ts'
 import { ackTasks } from '../engine/tasks/finish.ts'
@@ -47,7 +48,7 @@ async function runTask(
         async (tx) => {
           const [failure] = await attempts.run([event], { attempt, signal, tx })
           if (failure !== undefined) throw failure
-          const ours = await ackTasks(tx, [task], lease.id)
+          const [ours] = await Promise.all([ackTasks(tx, [task], lease.id), letGoWhenIdle(tx)])
           if (ours.size === 0) throw new Error('the delivery belongs to another process by now')
         },
         { label: 'sluice.deliver', signal },

@@ -1,8 +1,8 @@
-/** Processes that are killed or stopped while they read. */
+/** Processes that are killed or stopped while they read. They are found dead meanwhile, so the tests wait together. */
 import assert from 'node:assert/strict'
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { test } from 'node:test'
+import { suite, test } from 'node:test'
 import { event } from '../../src/events/index.ts'
 import { anything, place, skip, until, type Peer, type Place } from './support.ts'
 
@@ -65,107 +65,113 @@ const publish = (peer: Peer, from: number, count: number): PromiseLike<unknown> 
     Array.from({ length: count }, (_, n) => ({ data: { n: from + n } })),
   )
 
-test(
-  'a reader that is killed between handler and cursor loses nothing, and another goes on',
-  { skip },
-  async () => {
+suite('readers', { concurrency: 4 }, () => {
+  test(
+    'a reader that is killed between handler and cursor loses nothing, and another goes on',
+    { skip },
+    async () => {
+      await using here = await place()
+      const peer = await prepare(here)
+      await publish(peer, 0, 300)
+      {
+        await using first = reader(here, 'plain')
+        await first.said('handled', 20)
+        first.kill('SIGKILL')
+        await once(first.child, 'exit')
+      }
+      await using second = reader(here, 'plain')
+      await second.said('ready')
+      const all = await until(
+        () => effects(peer),
+        (rows) => rows.length === 300,
+      )
+      // What was done and not written down came again: at most what may be unsaved, and nothing is missing.
+      assert.deepEqual(
+        all.map(({ n }) => n),
+        Array.from({ length: 300 }, (_, n) => n),
+      )
+    },
+  )
+
+  test(
+    'a reader that is killed in the middle has each effect of its transactions once',
+    { skip },
+    async () => {
+      await using here = await place()
+      const peer = await prepare(here)
+      await publish(peer, 0, 120)
+      for (let kills = 0; kills < 2; kills++) {
+        await using killed = reader(here, 'transaction')
+        await killed.said('handled', 10)
+        killed.kill('SIGKILL')
+        await once(killed.child, 'exit')
+      }
+      await using last = reader(here, 'transaction')
+      await last.said('ready')
+      const all = await until(
+        () => effects(peer),
+        (rows) => rows.length === 120,
+      )
+      assert.deepEqual(
+        all.filter(({ times }) => times !== 1),
+        [],
+      )
+    },
+  )
+
+  test('a reader that is stopped past its lease moves nothing when it goes on', { skip }, async () => {
     await using here = await place()
     const peer = await prepare(here)
-    await publish(peer, 0, 300)
-    {
-      await using first = reader(here, 'plain')
-      await first.said('handled', 20)
-      first.kill('SIGKILL')
-      await once(first.child, 'exit')
-    }
-    await using second = reader(here, 'plain')
-    await second.said('ready')
+    await using frozen = reader(here, 'transaction')
+    await frozen.said('ready')
+    await publish(peer, 0, 50)
+    await frozen.said('handled', 5)
+    frozen.kill('SIGSTOP')
+    await using other = reader(here, 'transaction')
+    await other.said('ready')
+    // The other takes over when the stopped one counts as dead.
+    await other.said('handled', 1)
+    frozen.kill('SIGCONT')
+    await publish(peer, 50, 50)
     const all = await until(
       () => effects(peer),
-      (rows) => rows.length === 300,
-    )
-    // What was done and not written down came again: at most what may be unsaved, and nothing is missing.
-    assert.deepEqual(
-      all.map(({ n }) => n),
-      Array.from({ length: 300 }, (_, n) => n),
-    )
-  },
-)
-
-test('a reader that is killed in the middle has each effect of its transactions once', { skip }, async () => {
-  await using here = await place()
-  const peer = await prepare(here)
-  await publish(peer, 0, 120)
-  for (let kills = 0; kills < 2; kills++) {
-    await using killed = reader(here, 'transaction')
-    await killed.said('handled', 10)
-    killed.kill('SIGKILL')
-    await once(killed.child, 'exit')
-  }
-  await using last = reader(here, 'transaction')
-  await last.said('ready')
-  const all = await until(
-    () => effects(peer),
-    (rows) => rows.length === 120,
-  )
-  assert.deepEqual(
-    all.filter(({ times }) => times !== 1),
-    [],
-  )
-})
-
-test('a reader that is stopped past its lease moves nothing when it goes on', { skip }, async () => {
-  await using here = await place()
-  const peer = await prepare(here)
-  await using frozen = reader(here, 'transaction')
-  await frozen.said('ready')
-  await publish(peer, 0, 50)
-  await frozen.said('handled', 5)
-  frozen.kill('SIGSTOP')
-  await using other = reader(here, 'transaction')
-  await other.said('ready')
-  // The other takes over when the stopped one counts as dead.
-  await other.said('handled', 1)
-  frozen.kill('SIGCONT')
-  await publish(peer, 50, 50)
-  const all = await until(
-    () => effects(peer),
-    (rows) => rows.length === 100,
-  )
-  assert.deepEqual(
-    all.filter(({ times }) => times !== 1),
-    [],
-  )
-})
-
-test(
-  'an event that ends its process each time is a dead letter after its attempts, and the others are done',
-  { skip },
-  async () => {
-    await using here = await place()
-    const peer = await prepare(here)
-    await publish(peer, 0, 10)
-    let crashes = 0
-    for (;;) {
-      await using victim = reader(here, 'poison')
-      const ended = once(victim.child, 'exit').then(() => 'ended')
-      const dead = until(
-        () => peer.events.deadLetters.list(),
-        (list) => list.length > 0,
-      ).then(() => 'dead')
-      if ((await Promise.race([ended, dead])) === 'dead') break
-      crashes++
-      assert.ok(crashes <= 6, 'it goes on for ever')
-    }
-    const [letter] = await peer.events.deadLetters.list()
-    assert.deepEqual(letter?.data, { n: 3 })
-    const done = await until(
-      () => effects(peer),
-      (rows) => rows.length === 9,
+      (rows) => rows.length === 100,
     )
     assert.deepEqual(
-      done.map(({ n }) => n),
-      [0, 1, 2, 4, 5, 6, 7, 8, 9],
+      all.filter(({ times }) => times !== 1),
+      [],
     )
-  },
-)
+  })
+
+  test(
+    'an event that ends its process each time is a dead letter after its attempts, and the others are done',
+    { skip },
+    async () => {
+      await using here = await place()
+      const peer = await prepare(here)
+      await publish(peer, 0, 10)
+      let crashes = 0
+      for (;;) {
+        await using victim = reader(here, 'poison')
+        const ended = once(victim.child, 'exit').then(() => 'ended')
+        const dead = until(
+          () => peer.events.deadLetters.list(),
+          (list) => list.length > 0,
+        ).then(() => 'dead')
+        if ((await Promise.race([ended, dead])) === 'dead') break
+        crashes++
+        assert.ok(crashes <= 6, 'it goes on for ever')
+      }
+      const [letter] = await peer.events.deadLetters.list()
+      assert.deepEqual(letter?.data, { n: 3 })
+      const done = await until(
+        () => effects(peer),
+        (rows) => rows.length === 9,
+      )
+      assert.deepEqual(
+        done.map(({ n }) => n),
+        [0, 1, 2, 4, 5, 6, 7, 8, 9],
+      )
+    },
+  )
+})

@@ -31,7 +31,7 @@ if (mode === 'transaction') {
       await db.api.execute('insert into effects (event, n) values ($1, $2)', [id, data.n])
       say({ handled: data.n })
     },
-    { from: 'beginning', concurrency: 4, attempts: 4, backoff: { base: 1, max: 5 } },
+    { from: 'beginning', concurrency: 4, attempts: 3, backoff: { base: 1, max: 5 } },
   )
 }
 say({ ready: true })

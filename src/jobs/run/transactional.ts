@@ -4,6 +4,7 @@
  */
 import { SluiceError } from '../../core/errors.ts'
 import type { EngineDatabase } from '../../engine/database.ts'
+import { letGoWhenIdle } from '../../engine/let-go.ts'
 import { moment } from '../../engine/moments.ts'
 import type { JobHandler } from '../api.ts'
 import type { Job } from '../job.ts'
@@ -25,7 +26,8 @@ export function transactional(
         const { ends, id, attempt } = run
         const { keepResultMs: keepMs } = job
         const kept = keepMs > 0 ? { result: resultText(job, result) } : {}
-        const ours = await ends.source.done(tx, [{ id, attempt, keepMs, ...kept }], ends.lease)
+        const done = ends.source.done(tx, [{ id, attempt, keepMs, ...kept }], ends.lease)
+        const [ours] = await Promise.all([done, letGoWhenIdle(tx)])
         if (!ours.has(id)) {
           throw new SluiceError(
             'SLUICE_LEASE_LOST',
