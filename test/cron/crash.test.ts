@@ -1,4 +1,7 @@
-/** Processes that die or freeze in the middle of a run. */
+/**
+ * Processes that die or freeze in the middle of a run. They are found dead meanwhile, so the tests wait together. With
+ * SLUICE_SOAK=1 at every moment, and frozen for longer than their runs are kept for them.
+ */
 import assert from 'node:assert/strict'
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -6,11 +9,15 @@ import { suite, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { silentLogger, type Logger } from '../../src/telemetry/log.ts'
 import { ownDatabase } from '../support/own-database.ts'
+import { eventually } from '../support/eventually.ts'
+import { soakCycles } from '../support/soak.ts'
 import { serverAt } from '../support/servers.ts'
 import { Ledger, openNode, type Node } from './cluster-support.ts'
 
 const server = await serverAt('postgres')
 const options = { skip: server.skip, timeout: 240_000 }
+/** It is a hint that tells of runs that are lost. */
+const POLL = '30s'
 const program = fileURLToPath(new URL('./crash-program.ts', import.meta.url))
 
 interface Child extends AsyncDisposable {
@@ -35,7 +42,7 @@ function start(...args: readonly string[]): Child {
 }
 
 async function prepare(dsn: string, log: Logger = silentLogger): Promise<Node> {
-  const node = await openNode(dsn, () => {}, { log })
+  const node = await openNode(dsn, () => {}, { log, pollInterval: POLL })
   // The tables of the engine are there, and the one of the effects.
   await node.db.execute('create table effect (slot timestamptz, attempt int, pid int)')
   return node
@@ -57,17 +64,17 @@ interface Expected {
 }
 
 const CASES: readonly (readonly [at: string, retries: number, expected: Expected])[] = [
-  ['cron.claimed', 0, { effects: 0, state: 'failed', error: 'worker lost' }],
   ['cron.claimed', 1, { effects: 1, state: 'done', error: undefined }],
   ['cron.ran', 0, { effects: 1, state: 'failed', error: 'worker lost' }],
-  ['cron.ran', 1, { effects: 2, state: 'done', error: undefined }],
   ['cron.finished', 1, { effects: 1, state: 'done', error: undefined }],
+  ['cron.claimed', 0, { effects: 0, state: 'failed', error: 'worker lost' }],
+  ['cron.ran', 1, { effects: 2, state: 'done', error: undefined }],
 ]
 
-suite('killed', { concurrency: 3, ...options }, () => {
-  for (const [moment, retries, expected] of CASES) {
+suite('a process', { concurrency: 6, ...options }, () => {
+  for (const [moment, retries, expected] of CASES.slice(0, soakCycles(3, CASES.length))) {
     test(
-      `at ${moment} with ${retries} retries: ${expected.effects} effects, ${expected.state}`,
+      `killed at ${moment} with ${retries} retries: ${expected.effects} effects, ${expected.state}`,
       options,
       async () => {
         await using own = await ownDatabase(server.url)
@@ -79,7 +86,7 @@ suite('killed', { concurrency: 3, ...options }, () => {
           await victim.said.until((lines) => lines.includes('exit'))
         }
         const ran = Promise.withResolvers<void>()
-        await using heir = await openNode(own.dsn, () => {}, { log })
+        await using heir = await openNode(own.dsn, () => {}, { log, pollInterval: POLL })
         heir.api.schedule(
           'work',
           '@yearly',
@@ -110,7 +117,7 @@ suite('killed', { concurrency: 3, ...options }, () => {
     )
   }
 
-  test('before a claim: the slot is taken by another', options, async () => {
+  test('killed before a claim: the slot is taken by another', options, async () => {
     await using own = await ownDatabase(server.url)
     await using observer = await prepare(own.dsn)
     {
@@ -125,12 +132,8 @@ suite('killed', { concurrency: 3, ...options }, () => {
     const runs = await observer.db.query('select distinct pid from effect where pid = $1', [heir.process.pid])
     assert.equal(runs.length, 1)
   })
-})
 
-test(
-  'a process that is frozen past its lease and comes back: each slot has one effect',
-  options,
-  async () => {
+  test('frozen past its lease and come back: each slot has one effect', options, async () => {
     await using own = await ownDatabase(server.url)
     await using observer = await prepare(own.dsn)
     await using frozen = start(own.dsn, '* * * * * *', '0')
@@ -138,20 +141,17 @@ test(
     await using other = start(own.dsn, '* * * * * *', '0')
     await other.said.until((lines) => lines.includes('ran'))
     frozen.process.kill('SIGSTOP')
+    await eventually(() => observer.db.queryOne('select id from sluice.worker where dead_at is not null'))
+    // The other works on meanwhile.
     const before = other.said.lines.length
-    // Longer than it takes to be found dead and to lose its runs: the other works on meanwhile.
-    await other.said.until((lines) => lines.length >= before + 16)
+    await other.said.until((lines) => lines.length >= before + soakCycles(1, 8))
     const while_ = frozen.said.lines.length
     frozen.process.kill('SIGCONT')
     await Promise.race([
       frozen.said.until((lines) => lines.length > while_ + 1),
-      other.said.until((lines) => lines.length >= before + 30),
+      other.said.until((lines) => lines.length >= before + soakCycles(4, 20)),
     ])
     const twice = await observer.db.query('select slot from effect group by slot having count(*) > 1')
     assert.deepEqual(twice, [])
-    const slots = await observer.db.query<{ dead: number }>(
-      'select count(*)::int as dead from sluice.worker where dead_at is not null',
-    )
-    assert.ok((slots[0]?.dead ?? 0) >= 1, 'it was found dead')
-  },
-)
+  })
+})

@@ -6,9 +6,10 @@ import {
   type OpenComponent,
   type OpenComponentOptions,
 } from '../../src/testing/connect-component.ts'
-import { systemClock } from '../../src/core/clock.ts'
 import { ownDatabase } from '../support/own-database.ts'
 import { serverAt } from '../support/servers.ts'
+
+export { eventually } from '../support/eventually.ts'
 
 export const server = await serverAt('postgres')
 export const { skip } = server
@@ -49,14 +50,5 @@ export async function testJobs(
   } catch (error) {
     await stack.disposeAsync()
     throw error
-  }
-}
-
-/** What `look` answers once it is something. Bounded by the test's own limit. */
-export async function eventually<T>(look: () => PromiseLike<T | undefined>): Promise<T> {
-  for (;;) {
-    const found = await look()
-    if (found !== undefined) return found
-    await systemClock.sleep(10)
   }
 }

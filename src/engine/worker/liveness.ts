@@ -59,7 +59,7 @@ update sluice.worker w set dead_at = clock_timestamp() where w.id = any(array(se
 returning id::text as id, name`
 
 /**
- * out: topics of hints about the shards that are free
+ * out: topics of hints about the shards that are free, and about runs of schedules that are lost
  * effect: a worker whose lock is still free a while after it was marked dead is dead for long: its process is gone, and
  * so is what it could have been doing. Everything it owned may be taken at once.
  */
@@ -72,7 +72,9 @@ dead as materialized (
 gone as materialized (select id from dead where pg_try_advisory_xact_lock(${workerLock('id')})),
 settled as (
   update sluice.worker w set dead_at = dead_at - interval '1 minute' where id = any(array(select id from gone)) returning id)
-select distinct 'lease-' || l.kind || l.ref as topic from sluice.lease l join settled s on s.id = l.owner`
+select distinct 'lease-' || l.kind || l.ref as topic from sluice.lease l join settled s on s.id = l.owner
+union all
+select 'cron' where exists (select from sluice.cron_run r join settled s on s.id = r.owner where r.finished is null)`
 
 /** Errors that a task keeps: those of its last attempts. */
 const MAX_ERRORS = 25
