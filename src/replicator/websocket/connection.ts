@@ -57,6 +57,8 @@ export class Connection {
     })
     socket.once('close', (code, reason) => connection.#onClose(code, reason.toString()))
     socket.on('message', (data) => {
+      // What was in the buffers of a connection that we gave up comes again on the next one.
+      if (connection.#reason !== undefined) return
       connection.#heard = true
       options.onText(textOf(data))
     })
