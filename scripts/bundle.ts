@@ -21,6 +21,7 @@ const ENTRIES = {
   audit: 'audit/index.js',
   events: 'events/index.js',
   jobs: 'jobs/index.js',
+  replicator: 'replicator/index.js',
   testing: 'testing/index.js',
   runner: 'components/threads/runner.js',
   'child-runner': 'components/threads/child-runner.js',

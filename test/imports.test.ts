@@ -18,6 +18,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   events: ['core', 'policy', 'pool', 'telemetry', 'config', 'app', 'components/*', 'engine'],
   audit: ['core', 'policy', 'pool', 'telemetry', 'config', 'app', 'components/*', 'engine'],
   cron: ['core', 'policy', 'pool', 'telemetry', 'config', 'app', 'components/*', 'engine'],
+  replicator: ['core', 'policy', 'pool', 'telemetry', 'config', 'app', 'components/*'],
   cli: [
     'core',
     'policy',
@@ -30,6 +31,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'jobs',
     'events',
     'cron',
+    'audit',
+    'replicator',
   ],
   testing: ['core', 'policy', 'pool', 'telemetry', 'config', 'app', 'components/*'],
   'index.ts': ['core', 'policy', 'pool', 'telemetry', 'config', 'app'],
@@ -141,6 +144,7 @@ test('the way to the open port loads no slow package', () => {
     'audit/index.ts',
     'jobs/index.ts',
     'events/index.ts',
+    'replicator/index.ts',
   ]
   for (const entry of entries) {
     for (const [target, way] of loadedWith(graph, entry)) {

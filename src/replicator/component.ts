@@ -10,10 +10,9 @@ import type { OperationLimits, OperationSpec } from '../telemetry/operate.ts'
 import type { Replicator, ReplicatorStats } from './api.ts'
 import type { PartContext } from './contract.ts'
 import { resolveLanes } from './lane-options.ts'
-import type { ReplicatorOptions } from './replicator.ts'
 import type { Runtime } from './runtime.ts'
 import type { ReplicatorConfig } from './section.ts'
-import type { RuntimeOptions } from './settings.ts'
+import type { Parts, RuntimeOptions } from './settings.ts'
 import { statsOf } from './stats.ts'
 
 const LIMITS: OperationLimits = {
@@ -34,23 +33,20 @@ const TOUCH_MS = 1_000
 
 export function createReplicator(
   context: ComponentContext<ReplicatorConfig>,
-  options: Pick<ReplicatorOptions, 'lanes' | 'source' | 'loader' | 'sink'>,
+  options: Parts,
 ): Component<Replicator> {
   return new ReplicatorComponent(context, options)
 }
 
 class ReplicatorComponent implements Component<Replicator> {
   readonly #context: ComponentContext<ReplicatorConfig>
-  readonly #options: Pick<ReplicatorOptions, 'lanes' | 'source' | 'loader' | 'sink'>
+  readonly #options: Parts
   readonly #lanes: ReturnType<typeof resolveLanes>
   readonly api: Replicator
   readonly drainMs = DRAIN_MS
   #runtime: Runtime | undefined
 
-  constructor(
-    context: ComponentContext<ReplicatorConfig>,
-    options: Pick<ReplicatorOptions, 'lanes' | 'source' | 'loader' | 'sink'>,
-  ) {
+  constructor(context: ComponentContext<ReplicatorConfig>, options: Parts) {
     this.#context = context
     this.#options = options
     this.#lanes = resolveLanes(options.lanes, context.config)

@@ -1,7 +1,8 @@
 /** The metrics of a replicator: read when they are scraped, so that a message costs nothing. */
 import type { PartContext } from './contract.ts'
 import { TRIGGERS, type LaneCounters } from './counters.ts'
-import type { Runtime } from './runtime.ts'
+import type { Lanes } from './lanes/lanes.ts'
+import type { BreakerState } from '../policy/breaker-state.ts'
 import type { StreamId } from './stream-id.ts'
 
 const COUNTERS: readonly (readonly [Exclude<keyof LaneCounters, 'batches'>, string, string])[] = [
@@ -18,8 +19,17 @@ const COUNTERS: readonly (readonly [Exclude<keyof LaneCounters, 'batches'>, stri
   ['failedBatches', 'failed_batches', 'Batches that could not be stored, and are held.'],
 ]
 
+/** What there is to see. */
+export interface Observed {
+  readonly lanes: Lanes
+  readonly breaker: { readonly state: BreakerState }
+  readonly lagMs: number
+  readonly notReady: string | undefined
+  readonly facts: Readonly<Record<'sessions' | 'disconnects' | 'reloads' | 'pauses', number>>
+}
+
 /** @returns takes the metrics off again */
-export function observe(runtime: Runtime, { metrics, name }: PartContext): () => void {
+export function observe(runtime: Observed, { metrics, name }: PartContext): () => void {
   const offs: (() => void)[] = []
   const add = (metric: string, help: string, labels: Record<string, string>, read: () => number): void => {
     offs.push(metrics.observe(`sluice_replicator_${metric}`, help, { component: name, ...labels }, read))

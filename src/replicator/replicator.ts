@@ -96,12 +96,6 @@ export function replicator(
     needsConfiguration: source === undefined,
     workers: 5,
     connectTimeoutMs: CONNECT_TIMEOUT_MS,
-    create: (context) =>
-      createReplicator(context, {
-        ...(source === undefined ? {} : { source }),
-        ...(loader === undefined ? {} : { loader }),
-        ...(lanes === undefined ? {} : { lanes }),
-        ...(sink === undefined ? {} : { sink }),
-      }),
+    create: (context) => createReplicator(context, { source, loader, lanes, sink }),
   }
 }

@@ -1,7 +1,15 @@
 /** What the runtime of a replicator is made with. */
-import type { Clock } from '../core/clock.ts'
 import type { LanesSettings } from './lanes/settings.ts'
-import type { LoaderFactory, LaneSpec, PartContext, SinkFactory, SourceFactory } from './contract.ts'
+import type { LaneOptions } from './lane-options.ts'
+import type { LoaderFactory, PartContext, SinkFactory, SourceFactory } from './contract.ts'
+
+/** What the user may put in the place of a part. */
+export interface Parts {
+  readonly source?: SourceFactory | undefined
+  readonly loader?: LoaderFactory | undefined
+  readonly lanes?: readonly LaneOptions[] | undefined
+  readonly sink?: SinkFactory | undefined
+}
 
 export interface RuntimeOptions {
   readonly context: PartContext
@@ -21,5 +29,3 @@ export interface RuntimeOptions {
 
 /** What shutting the sink down may take. */
 export const SINK_CLOSE_MS = 2_000
-
-export type { Clock, LaneSpec }
