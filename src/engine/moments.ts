@@ -23,6 +23,7 @@ export const MOMENTS = [
   'events.moved',
   'events.parked',
   'cron.claimed',
+  'cron.committing',
   'cron.ran',
   'cron.finished',
 ] as const

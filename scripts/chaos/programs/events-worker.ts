@@ -13,7 +13,7 @@ const { ledger, rows, ordered } = SUBSCRIPTIONS
 const options = {
   from: 'beginning',
   attempts: 50,
-  shards: 3,
+  shards: 8,
   timeout: '20s',
   backoff: { base: '20ms', max: '500ms' },
 } as const

@@ -18,7 +18,7 @@ const LONG_MS = 2_000
 const hadEffect = channel('sluice:handler.effect')
 
 export function handling(recorder: Recorder): Handling {
-  /** One in ten fails the first time, three in ten take up to a tenth of a second, of those with a signal a few take long. */
+  /** One in ten fails the first time, one in ten takes a tenth of a second, of those with a signal a few take long. */
   const begin = async (by: string, id: string, attempt: number, signal?: AbortSignal): Promise<void> => {
     recorder.write({ f: 'start', id, by, attempt })
     const kind = chance(id)
@@ -31,7 +31,7 @@ export function handling(recorder: Recorder): Handling {
         recorder.write({ f: 'released', id, by })
         throw error
       })
-    } else if (kind >= 70) await sleep(kind)
+    } else if (kind >= 88) await sleep(kind)
   }
   return {
     async toLedger(by, id, attempt, signal) {
