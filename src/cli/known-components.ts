@@ -4,9 +4,10 @@ import type { ComponentBase, ComponentDefinition } from '../app/component.ts'
 type Definition = ComponentDefinition<ComponentBase>
 
 export async function knownComponents(): Promise<Readonly<Record<string, Definition>>> {
-  const [{ postgres }, { redis }, { threads }, { jobs }, { events }, { cron }, { audit }] = await Promise.all([
+  const [{ postgres }, { redis }, { rabbitmq }, { threads }, { jobs }, { events }, { cron }, { audit }] = await Promise.all([
     import('../components/postgres/index.ts'),
     import('../components/redis/index.ts'),
+    import('../components/rabbitmq/index.ts'),
     import('../components/threads/index.ts'),
     import('../jobs/index.ts'),
     import('../events/index.ts'),
@@ -16,6 +17,7 @@ export async function knownComponents(): Promise<Readonly<Record<string, Definit
   const all = {
     postgres: postgres(),
     redis: redis(),
+    rabbitmq: rabbitmq(),
     threads: threads(),
     jobs: jobs(),
     events: events(),

@@ -32,6 +32,7 @@ export const ERROR_CODES = {
   SLUICE_CONFIG: 'The configuration has faults; the message lists each of them.',
   SLUICE_INVALID_DATA: 'The data does not fit the schema of its job or event.',
   SLUICE_TOO_LARGE: 'The data is larger than what is stored; the limit is in the message.',
+  SLUICE_UNROUTABLE: 'The broker has no queue that takes the message.',
   SLUICE_INVALID_ARGUMENT: 'An argument or option is outside what is allowed.',
   SLUICE_UNSUPPORTED: 'This backing service cannot do what was asked.',
   SLUICE_MISSING_PEER: 'An optional package is needed and not installed.',

@@ -1,6 +1,7 @@
 /**
- * Servers that tests may use when they are there: Redis on 127.0.0.1:6379 and PostgreSQL on 127.0.0.1:5432 (user
- * `postgres`, no password), or those named by SLUICE_TEST_REDIS_URL and SLUICE_TEST_POSTGRES_URL.
+ * Servers that tests may use when they are there: Redis on 127.0.0.1:6379, PostgreSQL on 127.0.0.1:5432 (user `postgres`,
+ * no password) and RabbitMQ on 127.0.0.1:5672 (user and password `guest`), or those named by SLUICE_TEST_REDIS_URL,
+ * SLUICE_TEST_POSTGRES_URL and SLUICE_TEST_RABBITMQ_URL.
  *
  *     const server = await serverAt('redis')
  *     test('counts', { skip: server.skip }, …)
@@ -12,7 +13,7 @@
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
-export type ServerKind = 'redis' | 'postgres'
+export type ServerKind = 'redis' | 'postgres' | 'rabbitmq'
 
 export interface TestServer {
   readonly url: string
@@ -29,6 +30,7 @@ const KINDS = {
     url: 'postgres://postgres@127.0.0.1:5432/postgres',
     port: 5432,
   },
+  rabbitmq: { env: 'SLUICE_TEST_RABBITMQ_URL', url: 'amqp://guest:guest@127.0.0.1:5672', port: 5672 },
 } as const
 
 /** Probes the server; throws when it is missing and SLUICE_REQUIRE_SERVERS=1. */
@@ -37,7 +39,7 @@ export async function serverAt(kind: ServerKind): Promise<TestServer> {
   const url = process.env[env] ?? defaultUrl
   const { hostname, port: namedPort } = new URL(url)
   const port = namedPort === '' ? defaultPort : Number(namedPort)
-  const hello = kind === 'redis' ? Buffer.from('PING\r\n') : postgresStartup(new URL(url))
+  const hello = helloOf(kind, new URL(url))
   let skip: false | string
   try {
     const answer = await firstAnswer(hostname, port, hello)
@@ -77,7 +79,14 @@ async function firstAnswer(host: string, port: number, hello: Buffer): Promise<B
   }
 }
 
+function helloOf(kind: ServerKind, url: URL): Buffer {
+  if (kind === 'redis') return Buffer.from('PING\r\n')
+  return kind === 'rabbitmq' ? Buffer.from('AMQP\0\0\x09\x01') : postgresStartup(url)
+}
+
 function refusalIn(kind: ServerKind, answer: Buffer): string | undefined {
+  // Whether it lets guests in shows only later; its first frame is `connection.start`, one of another protocol is not.
+  if (kind === 'rabbitmq') return answer[0] === 1 ? undefined : 'does not speak AMQP 0.9.1'
   if (kind === 'redis') return answer.toString().startsWith('+PONG') ? undefined : 'asks for a password'
   const isAccepted = answer[0] === 0x52 /* R: authentication */ && answer.readUInt32BE(5) === 0 /* ok */
   return isAccepted ? undefined : 'does not trust this user without a password'
