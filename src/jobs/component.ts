@@ -86,6 +86,8 @@ class JobsComponent implements Component<Jobs> {
     return {
       handlers: [...this.#registry.values()].map(({ job }) => job.name),
       queues: this.#runtime === undefined ? {} : withoutUndefined(this.#runtime.facts()),
+      // Jobs that wait though no process handles them.
+      unhandled: this.#runtime?.unhandled.current.map((each) => ({ ...each })) ?? [],
       // Of all processes, as they were read some seconds ago.
       database: this.#runtime?.engine.facts.current?.queues.map((queue) => ({ ...queue })) ?? [],
       heartbeatMsAgo: this.#runtime?.engine.worker.beatAgeMs ?? null,

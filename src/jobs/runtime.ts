@@ -20,6 +20,7 @@ import { Station, type StationHandler } from './run/station.ts'
 import { threadHandler } from './run/thread-handler.ts'
 import { transactional } from './run/transactional.ts'
 import type { JobsConfig } from './section.ts'
+import { Unhandled } from './unhandled.ts'
 
 const TICK_MS = 1_000
 /** Limit of the goodbyes of a runner whose last handler has stopped. */
@@ -37,6 +38,8 @@ export class JobsRuntime {
   readonly #scope = new AsyncResource('sluice.jobs')
   readonly engine: Engine
   readonly enqueuer: Enqueuer
+  readonly unhandled: Unhandled
+  #unobserve: (() => void) | undefined
   #timer: Timer | undefined
   #endSweeps: (() => void) | undefined
   #stopped = false
@@ -50,6 +53,12 @@ export class JobsRuntime {
     this.#deadlines = new Deadlines(clock)
     this.#progress = new ProgressWriter(this.engine)
     this.enqueuer = new Enqueuer(this.engine, context.name)
+    this.unhandled = new Unhandled({
+      engine: this.engine,
+      log,
+      component: context.name,
+      handled: () => this.#handled(),
+    })
   }
 
   async open(signal: AbortSignal): Promise<void> {
@@ -65,7 +74,17 @@ export class JobsRuntime {
     this.#endSweeps = engine.chores.add(`kept by ${this.#context.name}`, SWEEP_EVERY_MS, (stopped) =>
       sweep(engine.db, this.#context.config.keepDead, stopped),
     )
-    this.#scope.runInAsyncScope(() => this.#tickLater())
+    const { metrics, name } = this.#context
+    this.#unobserve = metrics.observe(
+      'sluice_jobs_unhandled',
+      'Names of jobs that wait though no process handles them.',
+      { component: name },
+      () => this.unhandled.current.length,
+    )
+    this.#scope.runInAsyncScope(() => {
+      this.unhandled.start()
+      this.#tickLater()
+    })
   }
 
   /** Begins to run jobs by a handler. */
@@ -93,6 +112,7 @@ export class JobsRuntime {
     const owner = runner
     registered.attach(station, () => this.#remove(owner, station))
     runner.add(station)
+    this.unhandled.announce()
   }
 
   stopIntake(): void {
@@ -117,7 +137,9 @@ export class JobsRuntime {
       await Promise.all([...this.#started].map((runner) => runner.close(signal)))
       this.#progress.close()
       this.#endSweeps?.()
+      this.#unobserve?.()
     } finally {
+      await this.unhandled.stop()
       await releaseEngine(this.engine)
     }
   }
@@ -174,11 +196,21 @@ export class JobsRuntime {
   /** The last handler of a queue takes its runner along, and what that holds: leases of shards, places in limits. */
   async #remove(runner: QueueRunner, station: Station): Promise<void> {
     await runner.remove(station)
+    this.unhandled.announce()
     if (!runner.isEmpty || this.#stopped) return
     this.#runners.delete(runner.queueName)
     this.#started.delete(runner)
     runner.stopIntake()
     await runner.close(AbortSignal.timeout(REMOVE_LIMIT_MS))
+  }
+
+  /** Names of the jobs that are handled here now, by queue. */
+  #handled(): Readonly<Record<string, readonly string[]>> {
+    const running = [...this.#started].map((runner) => [
+      runner.queueName,
+      [...runner.jobs].map(({ name }) => name),
+    ])
+    return this.#stopped ? {} : (Object.fromEntries(running) as Record<string, string[]>)
   }
 
   /** Jobs that were ever handled here: their limits are the queue's. */

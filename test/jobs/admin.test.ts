@@ -3,7 +3,10 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { z } from 'zod'
 import { job, noRetry } from '../../src/jobs/index.ts'
+import { Unhandled } from '../../src/jobs/unhandled.ts'
+import { silentLogger, type Logger } from '../../src/telemetry/log.ts'
 import { leakCheck } from '../../src/testing/leak-check.ts'
+import { openEngine } from '../engine/leases-support.ts'
 import { eventually, skip, testJobs } from './support.ts'
 
 leakCheck()
@@ -185,4 +188,55 @@ test('a job that has no handler here is left to others, and counted', { skip }, 
   const ran = Promise.withResolvers<number>()
   peer.api.handle(New, ({ data }) => ran.resolve(data))
   assert.equal(await ran.promise, 1)
+})
+
+test('jobs that no process handles are told once, by name, and no more when one does', { skip }, async () => {
+  const lines: (readonly [object, string])[] = []
+  const log: Logger = {
+    ...silentLogger,
+    warn: (fields, text = '') => void lines.push([fields as object, text]),
+    child: () => log,
+  }
+  await using it = await testJobs({}, { log })
+  const Mail = job('mail', z.number(), { queue: 'shared' })
+  const Call = job('call', z.number(), { queue: 'shared' })
+  await it.jobs.enqueue(Greet, { name: 'Ada' }, { key: 'k' })
+  await it.jobs.enqueue(Call, 1)
+  await using engine = await openEngine(it.dsn)
+  const unhandled = new Unhandled({
+    engine: engine.engine,
+    log,
+    component: 'jobs',
+    handled: () => ({}),
+    graceMs: 0,
+  })
+  const seen = async (): Promise<unknown> =>
+    (await unhandled.look()).map((each) => [each.queue, each.job, each.waiting, each.queueIsRead])
+  const nobody = [
+    ['greet', 'greet', 1, false],
+    ['shared', 'call', 1, false],
+  ]
+  assert.deepEqual(await seen(), nobody)
+  assert.deepEqual(await seen(), nobody)
+  assert.deepEqual(
+    lines.map(([, text]) => text),
+    [
+      'jobs called "greet" wait, and no process works on their queue',
+      'jobs called "call" wait, and no process works on their queue',
+    ],
+  )
+  it.jobs.handle(Mail, () => {})
+  const isRead = eventually(async () =>
+    (await unhandled.look()).some(({ job: name, queueIsRead }) => name === 'call' && queueIsRead)
+      ? true
+      : undefined,
+  )
+  await isRead
+  assert.match(lines.at(-1)?.[1] ?? '', /"call" wait, and no process has a handler of that name/)
+  const peer = await it.peer()
+  const [greeted, called] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  peer.api.handle(Greet, () => greeted.resolve())
+  peer.api.handle(Call, () => called.resolve())
+  await Promise.all([greeted.promise, called.promise])
+  await eventually(async () => ((await unhandled.look()).length === 0 ? true : undefined))
 })
