@@ -43,7 +43,7 @@ suite('killed', { concurrency: 5, ...options }, () => {
       options,
       async () => {
         await using own = await ownDatabase(server.url)
-        await using heir = await openDurable(own.dsn, kind)
+        await using heir = await openDurable(own.dsn, kind, { pollInterval: '500ms' })
         await heir.prepare()
         await using victim = start(own.dsn, kind, { moment, count })
         assert.equal(await victim.exited, 'SIGKILL')
@@ -56,7 +56,7 @@ suite('killed', { concurrency: 5, ...options }, () => {
 
   test('at the release of its jobs, while it stops: they are run by others', options, async () => {
     await using own = await ownDatabase(server.url)
-    await using heir = await openDurable(own.dsn, 'jobs')
+    await using heir = await openDurable(own.dsn, 'jobs', { pollInterval: '500ms' })
     await heir.prepare()
     await using victim = start(own.dsn, 'jobs', { moment: 'jobs.released' })
     await victim.said('begun')

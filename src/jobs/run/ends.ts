@@ -20,6 +20,8 @@ export interface EndsHost {
   readonly onFailed: (dead: readonly Failed[], delayMs: number) => void
   /** Ends that came too late: the tasks were no longer ours. */
   readonly onLost: (count: number) => void
+  /** Tasks are back that others may begin at once. */
+  readonly onReleased: () => void
 }
 
 export class Ends {
@@ -32,7 +34,7 @@ export class Ends {
   constructor(source: TaskSource, lease: Lease, host: EndsHost) {
     this.source = source
     this.lease = lease
-    const { engine, onFailure, onFailed, onLost } = host
+    const { engine, onFailure, onFailed, onLost, onReleased } = host
     const { db, clock, random } = engine
     const common = { clock, random, onFailure, maxItems: MAX_ITEMS }
     this.done = new Gather<DoneTask>({
@@ -61,6 +63,7 @@ export class Ends {
       async write(tasks) {
         const ours = await source.release(db, tasks, lease)
         moment('jobs.released', ours.size)
+        if (tasks.some(({ id, delay }) => delay === 0 && ours.has(id))) onReleased()
       },
     })
   }

@@ -221,7 +221,7 @@ export class QueueRunner {
   }
 
   #take(lease: Lease): void {
-    const { engine } = this.#options
+    const { engine, queueId } = this.#options
     this.#lease = lease
     this.#ends = this.#sources.map(
       (source) =>
@@ -230,6 +230,7 @@ export class QueueRunner {
           onFailure: (error) => this.#report(error, 'ends of jobs could not be stored'),
           onFailed: (dead, delayMs) => this.#failed(dead, delayMs),
           onLost: (count) => void (this.#late += count),
+          onReleased: () => engine.wake.signal(`q${queueId}`),
         }),
     )
     lease.signal.addEventListener('abort', () => this.#lose(lease), { once: true })

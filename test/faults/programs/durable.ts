@@ -2,14 +2,20 @@
  * A service that hands in work of one kind and does it, until it ends itself with SIGKILL at a moment that it was told.
  *
  * argv: dsn, kind (`jobs`, `keyed`, `events` or `cron`), the moment, and the count at which it comes. What it hands in
- * is `orders`, rows of a transaction of its own; what its handlers do is `effects`, rows of theirs. Says `ready`, and
- * `begun` when a handler that waits for its signal has begun; ends in order at a SIGTERM.
+ * is `orders`, rows of a transaction of its own; what its handlers do is `effects`, rows of theirs. Without a moment, and
+ * with that of a release, its first handler says `begun` and waits: for its signal, or with STUBBORN=1 for a message,
+ * whatever its signal says, and then it goes on and says `answered`. Says `ready` when all is handed in; ends in order
+ * at a SIGTERM.
  */
 import { subscribe } from 'node:diagnostics_channel'
+import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openDurable, ORDERS, type Kind } from '../support/durable.ts'
 
 const [dsn = '', kind = 'jobs', moment = '', count = '1'] = process.argv.slice(2)
+const isStubborn = process.env['STUBBORN'] === '1'
+const LIMIT_MS = 60_000
+let waited = false
 
 // The test is gone: so is this.
 process.once('disconnect', () => process.exit(1))
@@ -22,12 +28,19 @@ if (moment !== '') {
 }
 const durable = await openDurable(dsn, kind as Kind, {
   shutdownTimeout: '100ms',
-  // The first of all waits until it is told to end, where that is what is looked at.
+  pollInterval: '500ms',
   async during(id, signal) {
     if (moment !== 'jobs.released' && moment !== '') return
-    if (id !== ORDERS[0]) return
+    if (waited || (id !== ORDERS[0] && kind !== 'cron')) return
+    waited = true
     process.send?.('begun')
-    await sleep(60_000, undefined, { signal })
+    if (!isStubborn) {
+      await sleep(LIMIT_MS, undefined, { signal })
+      return
+    }
+    await once(process, 'message', { signal: AbortSignal.timeout(LIMIT_MS) })
+    // Once what it does now has been answered.
+    setTimeout(() => process.send?.('answered'), 500)
   },
 })
 process.once('SIGTERM', () => void durable[Symbol.asyncDispose]().then(() => process.exit(0)))

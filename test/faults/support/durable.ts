@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { after, before } from 'node:test'
 import { z } from 'zod'
 import { postgres, type Postgres, type Transaction } from '../../../src/components/postgres/index.ts'
+import type { Clock } from '../../../src/core/clock.ts'
 import { cron } from '../../../src/cron/index.ts'
 import { event, events } from '../../../src/events/index.ts'
 import { job, jobs } from '../../../src/jobs/index.ts'
@@ -32,7 +33,10 @@ export interface Durable extends AsyncDisposable {
 
 export interface DurableOptions {
   readonly shutdownTimeout?: string
+  /** Of jobs and events. @default theirs */
   readonly pollInterval?: string
+  /** What this process takes for the time. @default the system's */
+  readonly clock?: Clock
   /** A part of each handler, before its effect. */
   readonly during?: (id: string, signal: AbortSignal) => Promise<void> | void
 }
@@ -40,10 +44,14 @@ export interface DurableOptions {
 const TABLES = ['create table orders (id text not null)', 'create table effects (id text not null)']
 
 export async function openDurable(dsn: string, kind: Kind, options: DurableOptions = {}): Promise<Durable> {
-  const { during = () => {}, pollInterval = '500ms' } = options
+  const { during = () => {}, clock } = options
+  const poll = options.pollInterval === undefined ? {} : { pollInterval: options.pollInterval }
+  const more = clock === undefined ? {} : { clock }
   await using stack = new AsyncDisposableStack()
-  const { api: db } = stack.use(await connectComponent(postgres({ dsn, maxOpenConns: 4 }), { name: 'db' }))
-  const required = { required: { postgres: db } }
+  const { api: db } = stack.use(
+    await connectComponent(postgres({ dsn, maxOpenConns: 4 }), { name: 'db', ...more }),
+  )
+  const required = { required: { postgres: db }, ...more }
   const handle = async (
     id: string,
     attempt: number,
@@ -61,7 +69,7 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
     })
   let parts: Pick<Durable, 'handIn' | 'work'>
   if (kind === 'events') {
-    const log = stack.use(await connectComponent(events({ pollInterval }), required))
+    const log = stack.use(await connectComponent(events(poll), required))
     parts = {
       handIn: (id) => inOrder(id, (tx) => log.api.publish(Happened, { id }, { tx })),
       work: () =>
@@ -98,7 +106,7 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
   } else {
     const queue = stack.use(
       await connectComponent(
-        jobs({ pollInterval, ...(options.shutdownTimeout && { shutdownTimeout: options.shutdownTimeout }) }),
+        jobs({ ...poll, ...(options.shutdownTimeout && { shutdownTimeout: options.shutdownTimeout }) }),
         required,
       ),
     )
@@ -126,7 +134,7 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
 export interface DurableProgram extends AsyncDisposable {
   readonly child: ChildProcess
   /** Resolves with a message, or `exit`. */
-  said(what: 'ready' | 'begun' | 'exit'): Promise<void>
+  said(what: 'ready' | 'begun' | 'answered'): Promise<void>
   /** Resolves when it has ended, with the signal or the code. */
   readonly exited: Promise<string>
 }
@@ -168,7 +176,7 @@ function start(
     heard.add(what)
     for (const wait of waits) wait()
   }
-  child.on('message', (what) => hear(String(what)))
+  child.on('message', (what: string) => hear(what))
   const exited = once(child, 'exit').then(([code, signal]) => {
     hear('exit')
     return String((signal as string | null) ?? code)
