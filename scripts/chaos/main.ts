@@ -3,10 +3,16 @@
  * [--workers N] [--clients N] [--dsn URL] [--json FILE]`: kills, freezes and stops the processes of a service that works
  * with jobs or events, and proves from the outside that nothing acknowledged was lost. Prints faults, acknowledged, lost,
  * doubles, recovery times and the seed; exit code 1 where something was lost, ran twice or was never proved.
+ *
+ * `npm run chaos -- mutants [--only NAME]...`: takes one guarantee after the other out of a copy of the source, and shows
+ * that a chaos run or a test catches each.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { failed } from './check.ts'
+import { MUTANTS } from './mutants/list.ts'
+import { formatVerdicts } from './mutants/report.ts'
+import { runMutants } from './mutants/run.ts'
 import { formatReport } from './report.ts'
 import { runChaos } from './run.ts'
 import { eventsScenario } from './events-scenario.ts'
@@ -14,6 +20,9 @@ import { jobsScenario } from './jobs-scenario.ts'
 import type { Scenario } from './scenario.ts'
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = { jobs: jobsScenario, events: eventsScenario }
+
+const USAGE = `npm run chaos -- ${Object.keys(SCENARIOS).join(' | ')} [--kills N] [--seed S] [--json FILE]
+npm run chaos -- mutants [--only NAME] [--dsn URL] [--json FILE]`
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -28,30 +37,53 @@ const { values, positionals } = parseArgs({
     clients: { type: 'string', default: '2' },
     dsn: { type: 'string' },
     json: { type: 'string' },
+    only: { type: 'string', multiple: true },
   },
 })
-const scenario = SCENARIOS[positionals[0] ?? '']
-if (scenario === undefined) {
-  console.error(`npm run chaos -- ${Object.keys(SCENARIOS).join(' | ')} [--kills N] [--seed S] [--json FILE]`)
-  process.exit(2)
+const [name = ''] = positionals
+const log = (text: string): void => void process.stderr.write(`${text}\n`)
+const seed =
+  values.seed === undefined ? Date.now() % 1_000_000 : wholeNumber('seed', values.seed, 0, 2 ** 32 - 1)
+const dsn = values.dsn ?? process.env['POSTGRES_DSN']
+const scenario = SCENARIOS[name]
+if (scenario !== undefined) process.exitCode = await causeChaos(scenario)
+else if (name === 'mutants') process.exitCode = await plantMutants()
+else {
+  console.error(USAGE)
+  process.exitCode = 2
 }
-const kills = wholeNumber('kills', values.kills, 1, 100_000)
-const report = await runChaos({
-  scenario,
-  kills,
-  freezes: wholeNumber('freezes', values.freezes ?? String(Math.ceil(kills * 0.03)), 0, kills),
-  stops: wholeNumber('stops', values.stops ?? String(Math.ceil(kills * 0.05)), 0, kills),
-  seed: values.seed === undefined ? Date.now() % 1_000_000 : wholeNumber('seed', values.seed, 0, 2 ** 32 - 1),
-  paceMs: wholeNumber('pace', values.pace, 10, 60_000),
-  drainMs: wholeNumber('drain', values.drain, 1, 3_600) * 1_000,
-  workers: wholeNumber('workers', values.workers, 1, 16),
-  clients: wholeNumber('clients', values.clients, 1, 16),
-  dsn: values.dsn ?? process.env['POSTGRES_DSN'],
-  log: (text) => void process.stderr.write(`${text}\n`),
-})
-console.log(formatReport(report))
-if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`)
-process.exitCode = failed(report) ? 1 : 0
+
+async function causeChaos(of: Scenario): Promise<number> {
+  const kills = wholeNumber('kills', values.kills, 1, 100_000)
+  const report = await runChaos({
+    scenario: of,
+    kills,
+    freezes: wholeNumber('freezes', values.freezes ?? String(Math.ceil(kills * 0.03)), 0, kills),
+    stops: wholeNumber('stops', values.stops ?? String(Math.ceil(kills * 0.05)), 0, kills),
+    seed,
+    paceMs: wholeNumber('pace', values.pace, 10, 60_000),
+    drainMs: wholeNumber('drain', values.drain, 1, 3_600) * 1_000,
+    workers: wholeNumber('workers', values.workers, 1, 16),
+    clients: wholeNumber('clients', values.clients, 1, 16),
+    dsn,
+    log,
+  })
+  console.log(formatReport(report))
+  write(report)
+  return failed(report) ? 1 : 0
+}
+
+async function plantMutants(): Promise<number> {
+  const mutants = MUTANTS.filter((mutant) => values.only === undefined || values.only.includes(mutant.name))
+  const verdicts = await runMutants({ mutants, seed, dsn, log })
+  console.log(formatVerdicts(verdicts))
+  write(verdicts)
+  return verdicts.length > 0 && verdicts.every(({ caught }) => caught !== undefined) ? 0 : 1
+}
+
+function write(result: unknown): void {
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`)
+}
 
 function wholeNumber(name: string, text: string, min: number, max: number): number {
   const value = Number(text)
