@@ -139,8 +139,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'cron-end-outside-the-transaction',
     takes: 'the end of a run commits with what its function did in the transaction',
     file: 'src/cron/cluster.ts',
-    find: 'await tx.queryOne(FINISH,',
-    replace: 'await this.#engine.db.queryOne(FINISH,',
+    find: 'tx.queryOne(FINISH,',
+    replace: 'this.#engine.db.queryOne(FINISH,',
     proof: { test: 'test/faults/moments.test.ts', name: 'cron.committing' },
   },
   {

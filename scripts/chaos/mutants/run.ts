@@ -98,7 +98,12 @@ async function proveByChaos(
   const { output } = await run(tree, [
     'scripts/chaos/main.ts',
     chaos,
-    ...[`--seed=${seed}`, '--kills=10', '--freezes=0', '--stops=1', '--drain=15', `--json=${file}`],
+    `--seed=${seed}`,
+    '--kills=10',
+    '--freezes=0',
+    '--stops=1',
+    '--drain=15',
+    `--json=${file}`,
     ...(dsn === undefined ? [] : [`--dsn=${dsn}`]),
   ])
   const text = await readFile(file, 'utf8').catch(() => undefined)
