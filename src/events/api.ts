@@ -190,11 +190,22 @@ export interface DeadEventFilter {
   readonly limit?: number | undefined
 }
 
+export interface RedriveEventsOptions extends DeadEventFilter {
+  /** Delivered first; the rest follows when at most half of them failed again. @default 20 */
+  readonly canary?: number | undefined
+}
+
+export interface RedrivenEvents {
+  readonly redriven: number
+  /** More than half of the canaries failed again: the rest stayed dead. */
+  readonly stopped: boolean
+}
+
 export interface DeadEvents {
   list(filter?: DeadEventFilter): AsyncResult<readonly DeadEvent[]>
   get(id: string): AsyncResult<DeadEvent | undefined>
-  /** Delivers them again with fresh attempts; how many. */
-  redrive(filter?: DeadEventFilter): AsyncResult<number>
+  /** Delivers them again with fresh attempts; a few first, the rest only if those do not mostly fail again. */
+  redrive(options?: RedriveEventsOptions): AsyncResult<RedrivenEvents>
   /** Deletes them; how many. */
   drop(filter: DeadEventFilter): AsyncResult<number>
 }

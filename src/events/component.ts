@@ -34,6 +34,8 @@ const REDRIVE: OperationSpec = Object.freeze({ name: 'redrive', idempotent: fals
 const DROP_DEAD: OperationSpec = Object.freeze({ name: 'dropDead', idempotent: false })
 const MAX_MANY = 100_000
 const TIMEOUT_MS = 30_000
+/** A redrive waits for its canaries to be delivered. */
+const REDRIVE_LIMIT = '10m'
 
 /** A subscription that was asked for. */
 interface Wanted {
@@ -141,7 +143,10 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
       list: (filter = {}) => operations.run(LIST_DEAD, () => running().queries.listDead(filter)),
       get: (id) =>
         operations.run(LIST_DEAD, async () => (await running().queries.listDead({ ids: [id] }))[0]),
-      redrive: (filter = {}) => operations.run(REDRIVE, () => running().queries.redrive(filter)),
+      redrive: (options = {}) =>
+        operations.run(REDRIVE, (call) => running().queries.redrive(options, call.signal), {
+          timeout: REDRIVE_LIMIT,
+        }),
       drop: (filter) => operations.run(DROP_DEAD, () => running().queries.dropDead(filter)),
     } satisfies Events['deadLetters']),
   }

@@ -6,6 +6,8 @@ export type {
   BatchSubscribeOptions,
   DeadEvent,
   DeadEventFilter,
+  RedrivenEvents,
+  RedriveEventsOptions,
   DeadEvents,
   DeliveryError,
   EventBatchContext,

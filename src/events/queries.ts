@@ -14,12 +14,15 @@ import {
 import { cancelReplay, listReplays, startReplay, type ReplayRow } from '../engine/log/replays.ts'
 import type { SpilledHead } from '../engine/log/spill.ts'
 import { tickOfNow } from '../engine/log/subscriptions.ts'
+import { redriveByCanaries, type PutBack } from '../engine/tasks/canaries.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { parseTraceparent } from '../telemetry/trace.ts'
 import type {
   DeadEvent,
   DeadEventFilter,
   OnceOptions,
+  RedriveEventsOptions,
+  RedrivenEvents,
   ReplayInfo,
   ReplayOptions,
   SubscriptionLag,
@@ -33,6 +36,7 @@ import { topicMatcher } from './pattern.ts'
 export const ASKED = 'events'
 const MAX_LISTED = 10_000
 const MAX_RATE = 1_000_000
+const DEFAULT_CANARY = 20
 
 export class Queries {
   readonly #engine: Engine
@@ -134,11 +138,19 @@ export class Queries {
     return (await dead.listDead(this.#engine.db, filterOf(filter))).map(deadOf)
   }
 
-  async redrive(filter: DeadEventFilter): Promise<number> {
+  redrive(options: RedriveEventsOptions, signal: AbortSignal): Promise<RedrivenEvents> {
     const { db, wake } = this.#engine
-    const queues = await dead.redriveDead(db, filterOf(filter))
-    for (const { queue } of queues) wake.signal(`q${queue}`)
-    return queues.reduce((sum, { count }) => sum + count, 0)
+    const filter = filterOf(options)
+    const { canary = DEFAULT_CANARY } = options
+    if (!Number.isSafeInteger(canary) || canary < 0) {
+      throw invalidArgument('deadLetters.redrive: canary', 'a whole number of at least 0', canary)
+    }
+    const putBack = async (limit: number, without: readonly string[]): Promise<readonly PutBack[]> => {
+      const tasks = await dead.redriveDead(db, { ...filter, limit }, without)
+      for (const queue of new Set(tasks.map((task) => task.queue))) wake.signal(`q${queue}`)
+      return tasks
+    }
+    return redriveByCanaries(this.#engine, { limit: filter.limit, canary, putBack }, signal)
   }
 
   dropDead(filter: DeadEventFilter): Promise<number> {

@@ -158,7 +158,7 @@ export class Unhandled {
 
   #later(ms: number): void {
     const { clock, random } = this.#options.engine
-    this.#timer = clock.setTimer(() => (this.#looking = this.#round()), ms * (0.8 + 0.4 * random()), {
+    this.#timer = clock.setTimer(() => void (this.#looking = this.#round()), ms * (0.8 + 0.4 * random()), {
       keepAlive: false,
     })
   }

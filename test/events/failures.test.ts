@@ -93,13 +93,56 @@ test(
     )
     assert.deepEqual(await peer.events.deadLetters.get(first.id), first)
     isBroken = false
-    assert.equal(await peer.events.deadLetters.redrive({ ids: [first.id] }), 1)
+    const answer = await peer.events.deadLetters.redrive({ ids: [first.id] })
+    assert.deepEqual(answer, { redriven: 1, stopped: false })
     await done.atLeast(1)
     assert.deepEqual(done.all, [1])
     assert.equal(await peer.events.deadLetters.drop({ subscription: 'reader' }), 1)
     assert.deepEqual(await peer.events.deadLetters.list(), [])
   },
 )
+
+for (const ordered of [undefined, 'key'] as const) {
+  const how = ordered === undefined ? '' : ' in the order of a key'
+  test(
+    `a redrive${how} stops when most of its canaries fail again, and goes on when they do not`,
+    { skip },
+    async () => {
+      await using here = await place()
+      const peer = await here.peer()
+      let isBroken = true
+      const done = new Seen<number>()
+      peer.events.subscribe(
+        Created,
+        'reader',
+        ({ data }) => {
+          if (isBroken) throw new Error('broken')
+          done.add(data.n)
+        },
+        { ...quick, ordered, attempts: 2 },
+      )
+      const numbers = Array.from({ length: 9 }, (_, n) => n)
+      await peer.events.publishMany(
+        Created,
+        numbers.map((n) => ({ data: { n }, key: `k${n % 3}` })),
+      )
+      const letters = (): PromiseLike<readonly unknown[]> => peer.events.deadLetters.list()
+      await until(letters, (list) => list.length === 9)
+      const failed = await peer.events.deadLetters.redrive({ canary: 3 })
+      assert.deepEqual(failed, { redriven: 3, stopped: true })
+      await until(letters, (list) => list.length === 9)
+      isBroken = false
+      const all = await peer.events.deadLetters.redrive({ canary: 3 })
+      assert.deepEqual(all, { redriven: 9, stopped: false })
+      await done.atLeast(9)
+      assert.deepEqual(
+        done.all.toSorted((a, b) => a - b),
+        numbers,
+      )
+      assert.deepEqual(await letters(), [])
+    },
+  )
+}
 
 test(
   'with an order by key a key that fails holds up only itself, and its events come in order',

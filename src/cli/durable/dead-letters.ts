@@ -1,10 +1,45 @@
 /** How dead letters are chosen from the command line, counted, and shown; those of jobs and of events alike. */
-import type { Invocation, Terminal } from '../command.ts'
+import { SluiceError } from '../../core/errors.ts'
+import type { Invocation, Option, Terminal } from '../command.ts'
+import { EXIT } from '../exit-codes.ts'
 import { Misunderstood } from '../misunderstood.ts'
-import { moment, plainLines, plural, printFacts } from './text.ts'
+import { moment, plainLines, plural, printFacts, printJson } from './text.ts'
 
 /** Most that one call of the API takes. */
 export const ALL = 10_000
+
+export const CANARY: Option = {
+  name: 'canary',
+  value: 'number',
+  doc: 'so many first, the rest only when at most half of them fail again; default 20, 0 for all at once',
+}
+/** Canaries that no process runs are waited for no longer than this. */
+const CANARY_LIMIT_MS = 600_000
+
+/** Aborts, with what may be the matter, when the canaries have not run for long. */
+export function canariesLimit(canary: number | undefined): AbortSignal {
+  const controller = new AbortController()
+  const error = new SluiceError(
+    'SLUICE_TIMEOUT',
+    `the first ${canary ?? 'few'} were put back, and had not run after ${CANARY_LIMIT_MS / 60_000} minutes`,
+    { hint: 'Does a process with a handler for them run? With --canary 0 all are put back at once.' },
+  )
+  setTimeout(() => controller.abort(error), CANARY_LIMIT_MS).unref()
+  return controller.signal
+}
+
+export function printRedriven(
+  { redriven, stopped }: { readonly redriven: number; readonly stopped: boolean },
+  what: string,
+  invocation: Invocation,
+  terminal: Terminal,
+): number {
+  if (invocation.json) printJson({ redriven, stopped }, terminal)
+  else terminal.out(`${plural(redriven, what)} put back`)
+  if (!stopped) return EXIT.ok
+  terminal.err('sluice: more than half of them failed again: the others stay dead')
+  return EXIT.failure
+}
 
 export interface DeadLetterView {
   readonly id: string

@@ -5,7 +5,7 @@ import type { Invocation, Option, Terminal } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import { Misunderstood } from '../misunderstood.ts'
 import type { RunnableAction } from './action.ts'
-import { ALL, needsYes } from './dead-letters.ts'
+import { ALL, CANARY, canariesLimit, needsYes, printRedriven } from './dead-letters.ts'
 import { SUBSCRIPTION } from './events-view.ts'
 import { openEvents, type OpenEvents } from './open-events.ts'
 import { BEFORE, DRY_RUN, idsOf, LIMIT, limitOf, timeOf, wholeNumber, YES } from './options.ts'
@@ -24,9 +24,9 @@ export const EVENT_CHANGES: readonly RunnableAction[] = [
   {
     name: 'redrive',
     parameters: '[<id>…]',
-    summary: 'delivers dead letters again, with fresh attempts',
+    summary: 'delivers dead letters again, a few first; the rest when those do not mostly fail again',
     words: [0, ALL],
-    options: CHOICE,
+    options: [...CHOICE, CANARY],
     run: (invocation, terminal) => change(invocation, terminal, 'redrive'),
   },
   {
@@ -73,6 +73,7 @@ export const EVENT_CHANGES: readonly RunnableAction[] = [
 
 async function change(invocation: Invocation, terminal: Terminal, what: 'redrive' | 'drop'): Promise<number> {
   const ids = idsOf(invocation)
+  const canary = wholeNumber(invocation.values['canary'], 'canary', 0, ALL)
   await using open = await openEvents(invocation, terminal, { tells: what === 'redrive' })
   const { subscription, before } = invocation.values
   const filter = {
@@ -90,9 +91,17 @@ async function change(invocation: Invocation, terminal: Terminal, what: 'redrive
     else terminal.out(`this would ${doing} ${plural(matching, 'dead letter')}`)
     return EXIT.ok
   }
-  const done = await (what === 'drop' ? open.events.dropDead(filter) : open.events.redrive(filter))
-  if (invocation.json) printJson(what === 'drop' ? { dropped: done } : { redriven: done }, terminal)
-  else terminal.out(`${plural(done, 'dead letter')} ${what === 'drop' ? 'deleted' : 'put back'}`)
+  let done: number
+  if (what === 'redrive') {
+    const answer = await open.events.redrive({ ...filter, canary }, canariesLimit(canary))
+    const code = printRedriven(answer, 'dead letter', invocation, terminal)
+    if (code !== EXIT.ok) return code
+    done = answer.redriven
+  } else {
+    done = await open.events.dropDead(filter)
+    if (invocation.json) printJson({ dropped: done }, terminal)
+    else terminal.out(`${plural(done, 'dead letter')} deleted`)
+  }
   if (done >= ids.length) return EXIT.ok
   terminal.err(`sluice: ${plural(ids.length - done, 'id')} left as they were: no dead letter of an event`)
   return EXIT.failure

@@ -1,23 +1,15 @@
 /** `sluice jobs retry|redrive|drop|cancel|pause|resume`. */
-import { SluiceError } from '../../core/errors.ts'
 import type { DeadLetterFilter } from '../../jobs/api.ts'
 import type { Invocation, Option, Terminal } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { RunnableAction } from './action.ts'
-import { ALL, needsYes } from './dead-letters.ts'
+import { ALL, CANARY, canariesLimit, needsYes, printRedriven } from './dead-letters.ts'
 import { JOB } from './jobs-view.ts'
 import { openEngine, type OpenEngine } from './open.ts'
 import { BEFORE, DRY_RUN, idsOf, LIMIT, limitOf, timeOf, wholeNumber, YES } from './options.ts'
 import { plural, printJson } from './text.ts'
 
-const CANARY: Option = {
-  name: 'canary',
-  value: 'number',
-  doc: 'so many first, the rest only when at most half of them fail again; default 20, 0 for all at once',
-}
 const WHY: Option = { name: 'why', value: 'text', doc: 'the reason, shown by stats' }
-/** Canaries that no process runs are waited for no longer than this. */
-const CANARY_LIMIT_MS = 600_000
 
 export const JOB_CHANGES: readonly RunnableAction[] = [
   {
@@ -74,8 +66,8 @@ async function retry(invocation: Invocation, terminal: Terminal): Promise<number
   const ids = idsOf(invocation)
   await using open = await openEngine(invocation, terminal, 'jobs', { tells: true })
   const { redriveDead } = await import('../../jobs/admin/index.ts')
-  const signal = AbortSignal.timeout(CANARY_LIMIT_MS)
-  const { redriven } = await redriveDead(open.engine, { ids, canary: 0, limit: ids.length }, signal)
+  const filter = { ids, canary: 0, limit: ids.length }
+  const { redriven } = await redriveDead(open.engine, filter, canariesLimit(0))
   if (invocation.json) printJson({ asked: ids.length, redriven }, terminal)
   else terminal.out(`${plural(redriven, 'job')} put back`)
   if (redriven === ids.length) return EXIT.ok
@@ -93,23 +85,8 @@ async function redrive(invocation: Invocation, terminal: Terminal): Promise<numb
   const count = await counted(invocation, terminal, open, filter, 'put back')
   if (count === undefined) return EXIT.ok
   const { redriveDead } = await import('../../jobs/admin/index.ts')
-  const { redriven, stopped } = await redriveDead(open.engine, { ...filter, canary }, canariesLimit(canary))
-  if (invocation.json) printJson({ redriven, stopped }, terminal)
-  else terminal.out(`${plural(redriven, 'job')} put back`)
-  if (!stopped) return EXIT.ok
-  terminal.err('sluice: more than half of them failed again: the others stay dead')
-  return EXIT.failure
-}
-
-function canariesLimit(canary: number | undefined): AbortSignal {
-  const controller = new AbortController()
-  const error = new SluiceError(
-    'SLUICE_TIMEOUT',
-    `the first ${canary ?? 'few'} jobs were put back, and had not run after ${CANARY_LIMIT_MS / 60_000} minutes`,
-    { hint: 'Does a process with a handler for them run? With --canary 0 all are put back at once.' },
-  )
-  setTimeout(() => controller.abort(error), CANARY_LIMIT_MS).unref()
-  return controller.signal
+  const answer = await redriveDead(open.engine, { ...filter, canary }, canariesLimit(canary))
+  return printRedriven(answer, 'job', invocation, terminal)
 }
 
 async function drop(invocation: Invocation, terminal: Terminal): Promise<number> {

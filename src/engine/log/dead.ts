@@ -1,5 +1,6 @@
 /** Deliveries that used up their attempts: kept with what was published and the error of each attempt. */
 import type { EngineDatabase, Queryable } from '../database.ts'
+import type { PutBack } from '../tasks/canaries.ts'
 import type { TaskError } from '../tasks/task.ts'
 
 export interface DeadDelivery {
@@ -22,10 +23,10 @@ export interface DeadFilter {
   readonly limit: number
 }
 
-/** `order`: of those that match, which come first. */
-const chosen = (order: string): string => `
+/** `order`: of those that match, which come first. `more`: another condition. */
+const chosen = (order: string, more = ''): string => `
 select d.id from sluice.dead d join sluice.sub s on s.queue = d.queue
-where ($1::text is null or s.name = $1) and ($2::bigint[] is null or d.id = any($2)) and ($3::timestamptz is null or d.died < $3)
+where ($1::text is null or s.name = $1) and ($2::bigint[] is null or d.id = any($2)) and ($3::timestamptz is null or d.died < $3) ${more}
 order by ${order} limit $4`
 
 const OLDEST = chosen('d.died, d.id')
@@ -50,28 +51,33 @@ export function listDead(db: EngineDatabase, filter: DeadFilter): Promise<readon
 }
 
 /**
- * out: the queues of those that were put back
+ * in: the filter, $4 limit, $5 ids to leave out
+ * out: id and queue of each as a task, and when that was
  * effect: tasks with fresh attempts; one that is a task again already stays dead. Those of a key that is kept in order
  * go behind what waits of it.
  */
 const REDRIVE = `
 with c as materialized (
-  select * from sluice.dead where id in (${OLDEST}) and not exists (
+  select * from sluice.dead where id in (${chosen('d.died, d.id', 'and d.id <> all($5::bigint[])')}) and not exists (
     select from sluice.task t where t.queue = dead.queue and t.uniq = dead.uniq and t.uniq is not null)
   order by id for update skip locked),
 i as (
   insert into sluice.task (queue, name, prio, shard, attempt, max_attempt, made, xid, key, uniq, grp, body, head, errs)
   select queue, name, prio, shard, 0, greatest(max_attempt, 1), made, case when key is not null then pg_current_xact_id() end,
     key, uniq, grp, body, head, errs from c order by id
-  on conflict (queue, uniq) where uniq is not null do nothing returning queue, uniq),
+  on conflict (queue, uniq) where uniq is not null do nothing returning id, queue, uniq),
 d as (delete from sluice.dead x using c where x.id = c.id and exists (select from i where i.queue = c.queue and i.uniq is not distinct from c.uniq) returning x.queue)
-select queue, count(*)::int as count from d group by queue`
+select id, queue, statement_timestamp()::text as at from i`
 
 export function redriveDead(
   db: Queryable,
   filter: DeadFilter,
-): Promise<readonly { readonly queue: number; readonly count: number }[]> {
-  return db.query(REDRIVE, parameters(filter), { label: 'sluice.dead.redrive', idempotent: false })
+  without: readonly string[],
+): Promise<readonly (PutBack & { readonly queue: number })[]> {
+  return db.query(REDRIVE, [...parameters(filter), without], {
+    label: 'sluice.dead.redrive',
+    idempotent: false,
+  })
 }
 
 export function dropDead(db: EngineDatabase, filter: DeadFilter): Promise<number> {

@@ -1,6 +1,7 @@
 /** Dead letters: shown, put back, dropped. */
 import { invalidArgument } from '../../core/errors.ts'
 import type { Engine } from '../../engine/engine.ts'
+import { redriveByCanaries, type PutBack } from '../../engine/tasks/canaries.ts'
 import type { DeadLetter, DeadLetterFilter, Redriven, RedriveOptions } from '../api.ts'
 import { sweepTopic } from '../keyed-source.ts'
 import { checkId, columns, toDeadLetter, type JobRow } from './rows.ts'
@@ -8,9 +9,6 @@ import { checkId, columns, toDeadLetter, type JobRow } from './rows.ts'
 const MAX_LIMIT = 10_000
 const DEFAULT_LIMIT = 100
 const DEFAULT_CANARY = 20
-/** Between two looks at the canaries, growing up to the second. */
-const LOOK_MS = 50
-const MAX_LOOK_MS = 1_000
 
 /** The filter as parameters $1 to $3: name of the job, ids, died before; null for none. Deliveries of events are not jobs. */
 const MATCHES = `not exists (select from sluice.sub s where s.queue = t.queue)
@@ -34,7 +32,7 @@ returning id`
 
 /**
  * in: the filter, $4 limit, $5 ids to leave out
- * out: id and queue of each, and whether it has a key
+ * out: id and queue of each, whether it has a key, and when that was
  * effect: ready again under their own ids with fresh attempts, their errors kept; one whose unique name is taken stays
  */
 const REDRIVE = `
@@ -48,15 +46,9 @@ i as (
     case when key is not null then pg_current_xact_id() end from p
   on conflict do nothing returning id, queue, key is not null as keyed),
 d as (delete from sluice.dead t using i where t.id = i.id)
-select id, queue, keyed from i`
+select id, queue, keyed, statement_timestamp()::text as at from i`
 
-/** in: $1 ids · out: id, and whether it failed again, of those that are not done; the rest is */
-const CANARIES = `
-select id, attempt > 0 and owner is null as failed from sluice.task where id = any($1::bigint[])
-union all select id, true from sluice.dead where id = any($1::bigint[])`
-
-interface PutBack {
-  readonly id: string
+interface PutBackJob extends PutBack {
   readonly queue: number
   readonly keyed: boolean
 }
@@ -96,26 +88,21 @@ export async function redriveDead(
   if (!Number.isSafeInteger(canary) || canary < 0) {
     throw invalidArgument('deadLetters.redrive: canary', 'a whole number of at least 0', canary)
   }
-  if (canary === 0 || limit <= canary) {
-    const all = await putBack(engine, options, limit)
-    return { redriven: all.length, stopped: false }
+  const redrive = {
+    limit,
+    canary,
+    putBack: (most: number, without: readonly string[]) => putBack(engine, options, most, without),
   }
-  const first = await putBack(engine, options, canary)
-  if (first.length < canary) return { redriven: first.length, stopped: false }
-  if (await mostFail(engine, first, signal)) return { redriven: first.length, stopped: true }
-  // A canary that failed again and lies among the dead is not to be put back twice.
-  const done = first.map(({ id }) => id)
-  const rest = await putBack(engine, options, limit - first.length, done)
-  return { redriven: first.length + rest.length, stopped: false }
+  return redriveByCanaries(engine, redrive, signal)
 }
 
 async function putBack(
   engine: Engine,
   filter: DeadLetterFilter,
   limit: number,
-  without: readonly string[] = [],
-): Promise<readonly PutBack[]> {
-  const rows = await engine.db.query<PutBack>(REDRIVE, [...matching(filter), limit, without], {
+  without: readonly string[],
+): Promise<readonly PutBackJob[]> {
+  const rows = await engine.db.query<PutBackJob>(REDRIVE, [...matching(filter), limit, without], {
     idempotent: false,
     label: 'sluice.redrive',
   })
@@ -124,24 +111,6 @@ async function putBack(
     engine.wake.signal(`q${queue}`)
   }
   return rows
-}
-
-/** Resolves as soon as it is certain. */
-async function mostFail(engine: Engine, canaries: readonly PutBack[], signal: AbortSignal): Promise<boolean> {
-  const ids = canaries.map(({ id }) => id)
-  const failed = new Set<string>()
-  for (let wait = LOOK_MS; ; wait = Math.min(MAX_LOOK_MS, wait * 1.5)) {
-    const open = await engine.db.query<{ id: string; failed: boolean }>(CANARIES, [ids], {
-      idempotent: true,
-      label: 'sluice.canaries',
-      signal,
-    })
-    for (const row of open) if (row.failed) failed.add(row.id)
-    if (failed.size * 2 > ids.length) return true
-    const undecided = open.filter(({ id }) => !failed.has(id)).length
-    if ((failed.size + undecided) * 2 <= ids.length) return false
-    await engine.clock.sleep(wait, { signal })
-  }
 }
 
 function matching({ job, ids, before }: DeadLetterFilter): readonly unknown[] {
