@@ -46,6 +46,12 @@ export interface ConsumerParts {
   readonly ended: (how: Ending) => void
 }
 
+interface Failure {
+  readonly error: unknown
+  /** No other attempt would end otherwise. */
+  readonly isFinal: boolean
+}
+
 const HOLD_BASE_MS = 250
 const HOLD_CAP_MS = 30_000
 const POOL_FULL_MS = 100
@@ -144,9 +150,8 @@ export class Consumer {
     // Told to stop: not its fault.
     if (this.#signal.aborted) return undefined
     const attempt = delivery.failedAttempts + 1
-    const { error } = failure
-    if (attempt >= spec.attempts || hasCode(error, 'SLUICE_INVALID_DATA'))
-      return this.#die(delivery, error, attempt)
+    const { error, isFinal } = failure
+    if (attempt >= spec.attempts || isFinal) return this.#die(delivery, error, attempt)
     const delayMs = Math.max(TICK_MS, backoffMs(attempt, random(), spec.backoff))
     this.#log('warn', delivery, error, `a message failed, and is tried again in ${Math.round(delayMs)} ms`)
     const counts = { attempts: attempt, redeliveries: 0 }
@@ -163,11 +168,13 @@ export class Consumer {
   }
 
   /** Why it failed, or undefined. Never rejects. */
-  async #attempt(delivery: Delivery): Promise<{ readonly error: unknown } | undefined> {
+  async #attempt(delivery: Delivery): Promise<Failure | undefined> {
     const { spec, clock } = this.#parts
+    let isRead = false
     try {
       let message = readMessage(delivery, spec)
       if (message instanceof Promise) message = await message
+      isRead = true
       for (;;) {
         try {
           await this.#submit(message)
@@ -178,7 +185,8 @@ export class Consumer {
         }
       }
     } catch (error) {
-      return { error }
+      // What cannot be read now cannot be read later.
+      return { error, isFinal: !isRead || hasCode(error, 'SLUICE_INVALID_DATA') }
     }
   }
 
