@@ -2,7 +2,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { ServiceMark } from './http/openapi.ts'
 import { problem, RETRY_AFTER_SECONDS, type Problem } from './http/problem.ts'
-import { claimRoute } from './http/route-metrics.ts'
 import { sendProblem } from './http/server.ts'
 import { recordingArgument, SkippedService } from './needs.ts'
 import { reconnectDelayMs } from './reconnect.ts'
@@ -93,7 +92,6 @@ export class Services {
           // After `stop` requests that are on their way are still served, until HTTP has drained.
           if (entry.state === 'running' || entry.state === 'stopped') next()
           else {
-            claimRoute(request, reply)
             void reply.header('retry-after', RETRY_AFTER_SECONDS)
             void sendProblem(reply, this.#notReady(entry, request.id))
           }

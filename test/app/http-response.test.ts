@@ -105,6 +105,22 @@ test('a response is counted once, under its route and the status that went out',
   assert.deepEqual(counts.sort(), [...expected, 'GET /broken 500: 1', 'GET /none 204: 1'].sort())
 })
 
+test('who answers in a hook answers for the route that was asked for', async () => {
+  await using app = await serve((http) => {
+    http.addHook('onRequest', (request, reply, done) => {
+      if (request.headers.authorization === undefined) void reply.code(401).send()
+      else done()
+    })
+    http.get('/secrets/:id', () => 'secret')
+  })
+  assert.equal((await fetch(`${app.address.url}/secrets/1`)).status, 401)
+  assert.equal((await fetch(`${app.address.url}/nowhere`)).status, 404)
+  const text = await (await fetch(`${app.address.url}/metrics`)).text()
+  const counted = [...text.matchAll(/_count\{method="GET",route="([^"]+)",status="(\d+)"\} (\d+)/g)]
+  const ours = counted.map(([, ...facts]) => facts.join(' ')).sort()
+  assert.deepEqual(ours, ['/secrets/:id 401 1', 'unmatched 404 1'])
+})
+
 test('the context of a request is in what it starts, and in nothing else of its connection', async () => {
   const before: unknown[] = []
   const inside: unknown[] = []

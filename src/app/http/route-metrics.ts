@@ -3,7 +3,7 @@
  * The route is its pattern, never the address that was asked for, so that no client can make new series.
  */
 import type { ServerResponse } from 'node:http'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { HistogramCell, Metrics } from '../../telemetry/metric.ts'
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])
@@ -46,16 +46,13 @@ export class RouteMetrics {
   }
 }
 
-/** Where a route's own cells are found by who answers before its hooks have run. */
+/** Where a route's own cells are found. */
 const CELLS = Symbol('route metrics')
 
-/** Files the response under its route, for answers that are given before the route's own hooks run. */
-export function claimRoute(request: FastifyRequest, reply: FastifyReply): void {
-  const config = request.routeOptions.config as { readonly [CELLS]?: RouteMetrics }
-  ;(reply.raw as RoutedResponse).route = config[CELLS]
-}
-
-/** Tells each response its route's cells; gives those of requests that no route took. */
+/**
+ * Files each response under its route; gives the cells of requests that no route took. Called before any other hook is
+ * added: whoever answers in a hook, a gate that is closed or the user's own check of a token, answers for that route.
+ */
 export function observeRoutes(http: FastifyInstance, metrics: Metrics): RouteMetrics {
   const family = metrics.histogram(
     'http_server_request_duration_seconds',
@@ -64,16 +61,12 @@ export function observeRoutes(http: FastifyInstance, metrics: Metrics): RouteMet
   const cellsOf = (route: string): RouteMetrics =>
     new RouteMetrics((method, status) => family.with({ method, route, status: String(status) }))
   http.addHook('onRoute', (route) => {
-    const cells = cellsOf(route.url)
-    route.config = Object.assign({}, route.config, { [CELLS]: cells })
-    const given = route.onRequest
-    route.onRequest = [
-      (_request, reply, done) => {
-        ;(reply.raw as RoutedResponse).route = cells
-        done()
-      },
-      ...(given === undefined ? [] : Array.isArray(given) ? given : [given]),
-    ]
+    route.config = Object.assign({}, route.config, { [CELLS]: cellsOf(route.url) })
+  })
+  http.addHook('onRequest', (request, reply, done) => {
+    const config = request.routeOptions.config as { readonly [CELLS]?: RouteMetrics }
+    ;(reply.raw as RoutedResponse).route = config[CELLS]
+    done()
   })
   return cellsOf('unmatched')
 }
