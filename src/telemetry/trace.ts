@@ -4,7 +4,7 @@
  *
  * W3C trace context (https://www.w3.org/TR/trace-context/): `00-<32 hex trace id>-<16 hex parent id>-<2 hex flags>`.
  */
-import type { Context, Span } from '@opentelemetry/api'
+import type { Context, Link, Span, SpanContext } from '@opentelemetry/api'
 import { isThenable } from '../core/async-result.ts'
 import { isSluiceError, toError } from '../core/errors.ts'
 import { hasTraceSdk, otelApi } from './otel-api.ts'
@@ -45,21 +45,21 @@ export function activeTraceparent(): string | undefined {
 /** Runs `fn` so that spans begun in it are children of `traceparent`. Without SDK or traceparent it just runs it. */
 export function runInTrace<T>(traceparent: string | undefined, fn: () => T): T {
   if (!hasTraceSdk()) return fn()
-  const parent = parseTraceparent(traceparent)
-  if (parent === undefined) return fn()
-  const { context, trace, TraceFlags } = otelApi()
-  const traceFlags = parent.sampled ? TraceFlags.SAMPLED : TraceFlags.NONE
-  const spanContext = { traceId: parent.traceId, spanId: parent.spanId, traceFlags, isRemote: true }
+  const spanContext = remoteContext(traceparent)
+  if (spanContext === undefined) return fn()
+  const { context, trace } = otelApi()
   return context.with(trace.setSpanContext(context.active(), spanContext), fn)
 }
 
 export interface SpanFacts {
-  /** `client` for a call to a dependency, `server` for a request, `internal` for work of our own. */
-  readonly kind: 'client' | 'server' | 'internal'
+  /** `client`: a call to a dependency. `server`: a request. `consumer`: what somebody else left to be done. `internal`: work of our own. */
+  readonly kind: 'client' | 'server' | 'consumer' | 'internal'
   /** Names only: never a statement, a key's value or a credential. */
   readonly attributes: Readonly<Record<string, string | number | boolean>>
   /** A trace of its own that points to the active span, for work that outlives it. @default a child of it */
   readonly detached?: boolean
+  /** Traceparents of others that it points to; the first 100 that are different. */
+  readonly links?: Iterable<string | undefined>
 }
 
 /** A span under way. */
@@ -75,14 +75,38 @@ export interface ActiveSpan {
 export function startSpan(name: string, facts: SpanFacts): ActiveSpan | undefined {
   if (!hasTraceSdk()) return undefined
   const { context, trace, SpanKind } = otelApi()
-  const kind = { client: SpanKind.CLIENT, server: SpanKind.SERVER, internal: SpanKind.INTERNAL }[facts.kind]
+  const kind = SpanKind[facts.kind.toUpperCase() as Uppercase<SpanFacts['kind']>]
   const active = context.active()
   const caller = trace.getSpanContext(active)
   const detached = facts.detached === true
-  const links = detached && caller !== undefined ? [{ context: caller }] : []
+  const links = linksTo(facts.links)
+  if (detached && caller !== undefined) links.push({ context: caller })
   const options = { kind, attributes: facts.attributes, links, root: detached }
   const span = trace.getTracer('sluice').startSpan(name, options, active)
   return new OtelSpan(span, trace.setSpan(active, span))
+}
+
+const MAX_LINKS = 100
+
+function linksTo(traceparents: Iterable<string | undefined> = []): Link[] {
+  const seen = new Set<string>()
+  const links: Link[] = []
+  for (const traceparent of traceparents) {
+    if (traceparent === undefined || seen.has(traceparent) || links.length === MAX_LINKS) continue
+    seen.add(traceparent)
+    const context = remoteContext(traceparent)
+    if (context !== undefined) links.push({ context })
+  }
+  return links
+}
+
+/** Of a span elsewhere; undefined for what is no traceparent. */
+function remoteContext(traceparent: string | undefined): SpanContext | undefined {
+  const parent = parseTraceparent(traceparent)
+  if (parent === undefined) return undefined
+  const { TraceFlags } = otelApi()
+  const traceFlags = parent.sampled ? TraceFlags.SAMPLED : TraceFlags.NONE
+  return { traceId: parent.traceId, spanId: parent.spanId, traceFlags, isRemote: true }
 }
 
 /**
@@ -91,8 +115,12 @@ export function startSpan(name: string, facts: SpanFacts): ActiveSpan | undefine
  */
 export function traceDetached(name: string): <T>(body: () => T) => T {
   const span = startSpan(name, { kind: 'internal', attributes: {}, detached: true })
-  if (span === undefined) return (body) => body()
-  return (body) => span.run(() => endWith(span, body))
+  return (body) => runInSpan(span, body)
+}
+
+/** Runs `body` in the span, and ends that when what it returns has settled. */
+export function runInSpan<T>(span: ActiveSpan | undefined, body: () => T): T {
+  return span === undefined ? body() : span.run(() => endWith(span, body))
 }
 
 /** Ends the span when what the body returns has settled. */
