@@ -16,6 +16,7 @@ const ENTRIES = {
   index: 'index.js',
   postgres: 'components/postgres/index.js',
   redis: 'components/redis/index.js',
+  kafka: 'components/kafka/index.js',
   rabbitmq: 'components/rabbitmq/index.js',
   threads: 'components/threads/index.js',
   cron: 'cron/index.js',

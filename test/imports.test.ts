@@ -139,6 +139,7 @@ test('the way to the open port loads no slow package', () => {
     'index.ts',
     'components/postgres/index.ts',
     'components/redis/index.ts',
+    'components/kafka/index.ts',
     'components/rabbitmq/index.ts',
     'components/threads/index.ts',
     'cron/index.ts',

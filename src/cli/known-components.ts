@@ -4,20 +4,31 @@ import type { ComponentBase, ComponentDefinition } from '../app/component.ts'
 type Definition = ComponentDefinition<ComponentBase>
 
 export async function knownComponents(): Promise<Readonly<Record<string, Definition>>> {
-  const [{ postgres }, { redis }, { rabbitmq }, { threads }, { jobs }, { events }, { cron }, { audit }] =
-    await Promise.all([
-      import('../components/postgres/index.ts'),
-      import('../components/redis/index.ts'),
-      import('../components/rabbitmq/index.ts'),
-      import('../components/threads/index.ts'),
-      import('../jobs/index.ts'),
-      import('../events/index.ts'),
-      import('../cron/index.ts'),
-      import('../audit/index.ts'),
-    ])
+  const [
+    { postgres },
+    { redis },
+    { kafka },
+    { rabbitmq },
+    { threads },
+    { jobs },
+    { events },
+    { cron },
+    { audit },
+  ] = await Promise.all([
+    import('../components/postgres/index.ts'),
+    import('../components/redis/index.ts'),
+    import('../components/kafka/index.ts'),
+    import('../components/rabbitmq/index.ts'),
+    import('../components/threads/index.ts'),
+    import('../jobs/index.ts'),
+    import('../events/index.ts'),
+    import('../cron/index.ts'),
+    import('../audit/index.ts'),
+  ])
   const all = {
     postgres: postgres(),
     redis: redis(),
+    kafka: kafka(),
     rabbitmq: rabbitmq(),
     threads: threads(),
     jobs: jobs(),

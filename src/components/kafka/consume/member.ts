@@ -1,0 +1,234 @@
+/**
+ * One membership in a group: a consumer of the driver and the stream it reads with.
+ *
+ *     open ──▶ assigned ──rebalance──▶ assigned … ──failure──▶ closed       a failed member is never used again
+ *
+ * After each rebalance it reads with a new stream. The driver's own would go on with the answers of fetches that were
+ * under way, at positions of before; a new one begins at what is committed, and what comes again is known by its offset.
+ * Failures are what the driver reports, heartbeats that stall, and fetches that are not answered: a frozen or cut off
+ * broker keeps the connection, and the driver with it.
+ */
+import { waitOrAbort } from '../../../core/abort.ts'
+import type { Clock, Timer } from '../../../core/clock.ts'
+import { SluiceError } from '../../../core/errors.ts'
+import { closeWithin } from '../client/clients.ts'
+import { driverError } from '../client/errors.ts'
+import type { KafkaModule, RawConsumer, RawMessage, RawStream } from '../client/peer.ts'
+import type { ClientSettings } from '../client/settings.ts'
+import type { Commit } from './tracker.ts'
+
+export interface Place {
+  readonly topic: string
+  readonly partition: number
+}
+
+export interface MemberOptions {
+  readonly component: string
+  readonly module: KafkaModule
+  readonly settings: ClientSettings
+  readonly group: string
+  readonly topics: readonly string[]
+  readonly from: 'beginning' | 'end'
+  readonly instanceId: string | undefined
+  readonly sessionTimeoutMs: number
+  readonly clock: Clock
+  readonly onMessage: (raw: RawMessage) => void
+  /** `keep`: no other member can have had a partition that is ours before and after. */
+  readonly onAssigned: (places: readonly Place[], keep: boolean) => void
+  /** The last moment to commit what is finished. */
+  readonly onRebalance: () => void
+  /** Called once; close it then. */
+  readonly onFailure: (error: SluiceError) => void
+}
+
+const FETCH_WAIT_MS = 1_000
+const FETCH_BYTES = 4 * 1_048_576
+/** A fetch answers within its wait, also with nothing. */
+const FETCH_SILENCE_MS = 12_000
+const WATCH_EVERY_MS = 1_000
+const CLOSE_LIMIT_MS = 3_000
+
+export class Member {
+  readonly #options: MemberOptions
+  readonly #consumer: RawConsumer
+  #stream: RawStream | undefined
+  #paused = false
+  #fetchedAt = 0
+  #watch: Timer | undefined
+  #failed = false
+  #identity = { memberId: '', generation: -1 }
+  #swapping: Promise<void> | undefined
+  #swapAgain = false
+
+  constructor(options: MemberOptions) {
+    this.#options = options
+    const { module, settings, group, instanceId, sessionTimeoutMs } = options
+    const consumer = new module.Consumer({
+      ...settings,
+      clientId: `${settings.clientId}-consumer`,
+      groupId: group,
+      // Joining a group waits for its other members.
+      requestTimeout: Math.max(settings.requestTimeout, sessionTimeoutMs + 10_000),
+      sessionTimeout: sessionTimeoutMs,
+      rebalanceTimeout: Math.max(sessionTimeoutMs, 5_000),
+      heartbeatInterval: Math.max(100, Math.min(3_000, Math.floor(sessionTimeoutMs / 4))),
+      heartbeatStallTimeout: Math.max(sessionTimeoutMs, 2_000),
+      autocommit: false,
+      ...(instanceId === undefined ? {} : { groupInstanceId: instanceId }),
+    })
+    this.#consumer = consumer
+    consumer.on('error', (error: Error) => this.#fail(error))
+    consumer.on('consumer:heartbeat:stalled', () =>
+      this.#fail(
+        new SluiceError('SLUICE_TIMEOUT', `${options.component}: the group does not answer heartbeats`, {
+          retryable: true,
+        }),
+      ),
+    )
+    consumer.on('consumer:group:rebalance', () => options.onRebalance())
+    consumer.on('consumer:group:join', () => {
+      if (this.#stream !== undefined) this.#swapStream()
+    })
+  }
+
+  /** Resolves when it is a member and reads. */
+  async open(signal: AbortSignal): Promise<void> {
+    try {
+      const stream = await waitOrAbort(this.#openStream(), signal)
+      this.#assigned(false)
+      this.#read(stream)
+      this.#tend()
+    } catch (error) {
+      if (signal.aborted) throw error
+      throw driverError(error, this.#options.component)
+    }
+  }
+
+  /** Stops or goes on fetching. Heartbeats go on. */
+  pause(paused: boolean): void {
+    this.#paused = paused
+    this.#fetchedAt = this.#options.clock.monotonic()
+    if (this.#stream === undefined) return
+    if (paused) this.#stream.pause()
+    else this.#stream.resume()
+  }
+
+  async commit(commits: readonly Commit[]): Promise<void> {
+    try {
+      await this.#consumer.commit({ offsets: [...commits] })
+    } catch (error) {
+      throw driverError(error, this.#options.component)
+    }
+  }
+
+  /** Reads again from what is committed. Nothing that was received before counts. */
+  async restart(): Promise<void> {
+    this.#swapStream(false)
+    await this.#swapping
+  }
+
+  async close(): Promise<void> {
+    this.#failed = true
+    this.#watch?.cancel()
+    this.#silence(this.#stream)
+    await closeWithin(() => this.#consumer.close(true), CLOSE_LIMIT_MS, this.#options.clock)
+  }
+
+  #openStream(): Promise<RawStream> {
+    return this.#consumer.consume({
+      topics: [...this.#options.topics],
+      mode: 'committed',
+      fallbackMode: this.#options.from === 'beginning' ? 'earliest' : 'latest',
+      autocommit: false,
+      minBytes: 1,
+      maxBytes: FETCH_BYTES,
+      maxBytesPerPartition: FETCH_BYTES,
+      maxWaitTime: FETCH_WAIT_MS,
+    })
+  }
+
+  #read(stream: RawStream): void {
+    this.#stream = stream
+    this.#fetchedAt = this.#options.clock.monotonic()
+    stream.on('error', (error) => this.#fail(error))
+    stream.on('close', () => {
+      if (this.#stream === stream) this.#fail(new Error('the stream ended'))
+    })
+    stream.on('fetch', () => (this.#fetchedAt = this.#options.clock.monotonic()))
+    stream.on('data', (message) => this.#options.onMessage(message))
+    if (this.#paused) stream.pause()
+  }
+
+  #assigned(mayKeep: boolean): void {
+    const { memberId, generationId, assignments } = this.#consumer
+    const before = this.#identity
+    this.#identity = { memberId: memberId ?? '', generation: generationId }
+    const isNext = before.memberId === this.#identity.memberId && generationId === before.generation + 1
+    const places = (assignments ?? []).flatMap(({ topic, partitions }) =>
+      partitions.map((partition) => ({ topic, partition })),
+    )
+    this.#options.onAssigned(places, mayKeep && isNext)
+  }
+
+  #swapStream(keep = true): void {
+    if (this.#swapping !== undefined) {
+      this.#swapAgain = true
+      return
+    }
+    const old = this.#stream
+    this.#stream = undefined
+    this.#silence(old)
+    this.#swapping = (async () => {
+      do {
+        this.#swapAgain = false
+        // The old one still counts as a reader of the topics, so this joins nothing anew.
+        const stream = await this.#openStream()
+        old?.destroy()
+        if (this.#failed || this.#swapAgain) stream.destroy()
+        else {
+          this.#assigned(keep)
+          this.#read(stream)
+        }
+      } while (this.#swapAgain && !this.#failed)
+    })()
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => (this.#swapping = undefined))
+  }
+
+  /** It delivers nothing more, and its errors are nobody's. */
+  #silence(stream: RawStream | undefined): void {
+    if (stream === undefined) return
+    stream.removeAllListeners('data')
+    stream.removeAllListeners('error')
+    stream.removeAllListeners('close')
+    stream.on('error', () => undefined)
+    stream.pause()
+  }
+
+  #tend(): void {
+    const { clock, component } = this.#options
+    this.#watch = clock.setTimer(
+      () => {
+        const isSilent = clock.monotonic() - this.#fetchedAt > FETCH_SILENCE_MS
+        const reads =
+          !this.#paused && this.#swapping === undefined && (this.#consumer.assignments?.length ?? 0) > 0
+        if (reads && isSilent)
+          this.#fail(
+            new SluiceError('SLUICE_TIMEOUT', `${component}: the brokers do not answer fetches`, {
+              retryable: true,
+            }),
+          )
+        else this.#tend()
+      },
+      WATCH_EVERY_MS,
+      { keepAlive: false },
+    )
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failed) return
+    this.#failed = true
+    this.#watch?.cancel()
+    this.#options.onFailure(driverError(error, this.#options.component))
+  }
+}

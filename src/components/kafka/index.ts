@@ -1,0 +1,12 @@
+/** `sluice/kafka`: publishing to Kafka and reading from it. */
+export { kafka, type KafkaOptions } from './kafka.ts'
+export type { DeadLetterOptions, GroupOptions, Kafka, KafkaCallOptions } from './api.ts'
+export type { KafkaDeadLetter } from './admin/dead-letters.ts'
+export type { Lag } from './admin/offsets.ts'
+export type { CreateTopicOptions } from './admin/topics.ts'
+export type { Consumption, ConsumptionStats } from './consume/consumption.ts'
+export type { MessageHandler } from './consume/failure.ts'
+export type { KafkaMessage } from './consume/message.ts'
+export type { ConsumeOptions, Position } from './consume/options.ts'
+export type { EventAttributes, KafkaRecord, KafkaValue, MessageOptions } from './publish/record.ts'
+export type { Published } from './publish/sender.ts'
