@@ -160,13 +160,13 @@ export class Dispatcher {
     const outcome = this.#options.handle(entry.message)
     if (!isThenable(outcome)) this.#finish(entry)
     else {
-      const done = (): void => {
+      const finished = (): void => {
         this.#finish(entry)
         this.#pump()
       }
       outcome.then(
-        () => done(),
-        () => done(),
+        () => finished(),
+        () => finished(),
       )
     }
   }
