@@ -142,15 +142,14 @@ function asText(value: unknown): string | undefined {
   return undefined
 }
 
+/** What nearly every attribute is made of; the rest is looked at more closely. */
+const PLAIN = /^[\x20-\x7e]+$/
+
 function checkText(name: string, value: unknown): string {
-  if (
-    typeof value === 'string' &&
-    value !== '' &&
-    value.length <= MAX_TEXT &&
-    !/\p{Cc}/u.test(value) &&
-    value.isWellFormed()
-  )
-    return value
+  if (typeof value === 'string' && value.length <= MAX_TEXT) {
+    if (PLAIN.test(value)) return value
+    if (value !== '' && !/\p{Cc}/u.test(value) && value.isWellFormed()) return value
+  }
   throw invalid(name, `text of 1 to ${MAX_TEXT} characters without control characters`, value)
 }
 

@@ -5,7 +5,7 @@ import { componentConformance } from '../../../src/testing/component-conformance
 import { startFaultProxy } from '../../../src/testing/fault-proxy.ts'
 import { soakCycles } from '../../support/soak.ts'
 import { freePort } from '../redis/own-server.ts'
-import { at, ownVhost } from './support.ts'
+import { at, ownVhost, until } from './support.ts'
 
 const own = await ownVhost()
 after(() => own[Symbol.asyncDispose]())
@@ -32,9 +32,8 @@ componentConformance({
       definition: rabbitmq(at(own.broker, { publishTimeout: '2s' }, proxy.address)),
       begin: async () => {
         await proxy.refuse()
-        const gone = proxy.connections.map((each) => each.closed)
         proxy.reset()
-        await Promise.all(gone)
+        await until(() => proxy.connections.length === 0)
       },
       end: () => proxy.accept(),
       [Symbol.asyncDispose]: () => proxy.close(),

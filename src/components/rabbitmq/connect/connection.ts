@@ -43,6 +43,8 @@ export interface ConnectionHooks {
   readonly onBlocked: (reason: string | undefined) => void
 }
 
+/** What one turn may gather for one write; with the 16 KiB of Node.js a burst of confirms is answered in many. */
+const WRITE_BUFFER = 262_144
 /** Of a quarter of the heartbeat each. */
 const SILENT_QUARTERS = 5
 
@@ -200,6 +202,8 @@ async function dial(
     noDelay: true,
     connectionTimeout: dialTimeoutMs,
     acquireTimeout: dialTimeoutMs,
+    // Into the options of net.connect, whose type does not know it.
+    socket: { writableHighWaterMark: WRITE_BUFFER } as never,
     ...(settings.tls
       ? {
           tls: {

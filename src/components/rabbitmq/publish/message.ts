@@ -79,44 +79,37 @@ export function toFrame(topic: string, data: unknown, options: PublishOptions, c
     throw invalidArgument('time', 'a valid Date', time)
   const contentType = options.contentType ?? (isBytes(data) ? 'application/octet-stream' : 'application/json')
   const plan = delay === undefined ? undefined : delayOf(delay, exchange, context.exchange)
-  const headers: Record<string, unknown> = {
-    ...(options.headers === undefined ? {} : checkHeaders(options.headers)),
-    ...cloudEventHeaders(
-      {
-        id,
-        source: context.source,
-        type: options.type ?? topic,
-        time: time.toISOString(),
-        ...(options.subject === undefined ? {} : { subject: options.subject }),
-        ...(options.version === undefined ? {} : { schemaversion: options.version }),
-        ...(options.extensions === undefined ? {} : { extensions: options.extensions }),
-      },
-      AMQP_PREFIX,
-    ),
-    ...plan?.headers,
-    ...(plan === undefined ? {} : { [HEADER.exchange]: exchange }),
-  }
-  return {
-    id,
-    exchange: plan === undefined ? exchange : delayName(plan.level),
-    body,
-    delay: plan,
-    envelope: {
-      exchange: plan === undefined ? exchange : delayName(plan.level),
-      routingKey: topic,
-      mandatory,
-      durable: persistent,
-      messageId: id,
-      contentType: checkShort('contentType', contentType),
-      priority: priorityOf(priority),
-      headers,
-      ...(options.expires === undefined ? {} : { expiration: expiryOf(options.expires, plan) }),
-      ...(options.correlationId === undefined
-        ? {}
-        : { correlationId: checkShort('correlationId', options.correlationId) }),
-      ...(options.replyTo === undefined ? {} : { replyTo: checkShort('replyTo', options.replyTo) }),
+  const { headers: own, subject, version, extensions, expires, correlationId, replyTo } = options
+  // One object after another, and no spreading: this runs for each message.
+  const headers: Record<string, unknown> = cloudEventHeaders(
+    {
+      id,
+      source: context.source,
+      type: options.type ?? topic,
+      time: time.toISOString(),
+      subject,
+      schemaversion: version,
+      extensions,
     },
+    AMQP_PREFIX,
+  )
+  if (own !== undefined) Object.assign(headers, checkHeaders(own))
+  if (plan !== undefined) Object.assign(headers, plan.headers, { [HEADER.exchange]: exchange })
+  const first = plan === undefined ? exchange : delayName(plan.level)
+  const envelope: Frame['envelope'] = {
+    exchange: first,
+    routingKey: topic,
+    mandatory,
+    durable: persistent,
+    messageId: id,
+    contentType: checkShort('contentType', contentType),
+    priority: priorityOf(priority),
+    headers,
   }
+  if (expires !== undefined) envelope.expiration = expiryOf(expires, plan)
+  if (correlationId !== undefined) envelope.correlationId = checkShort('correlationId', correlationId)
+  if (replyTo !== undefined) envelope.replyTo = checkShort('replyTo', replyTo)
+  return { id, exchange: first, body, delay: plan, envelope }
 }
 
 /** AMQP counts the other way round: 9 is the first. */
@@ -180,6 +173,8 @@ export function checkKey(what: string, value: unknown): string {
 }
 
 function checkShort(what: string, value: unknown): string {
+  // Three bytes for a character at most: the exact number is needed near the limit only.
+  if (typeof value === 'string' && value.length <= MAX_KEY_BYTES / 3 && value.isWellFormed()) return value
   if (typeof value === 'string' && value.isWellFormed() && Buffer.byteLength(value) <= MAX_KEY_BYTES)
     return value
   throw invalidArgument(
