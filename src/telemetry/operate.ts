@@ -59,6 +59,8 @@ export interface OperationLimits {
   readonly maxConcurrent: number
   /** Operations that may wait for a slot; more are refused with SLUICE_POOL_FULL. */
   readonly maxWaiting: number
+  /** The setting of maxWaiting, or of what lets more run at once, for the hint of that refusal: `REDIS_MAX_WAITING`. */
+  readonly raise?: string
   /** Failures in a row that open the breaker; 0 for none. */
   readonly breakerThreshold: number
   /** Milliseconds that the breaker stays open before a probe. */

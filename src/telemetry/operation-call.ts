@@ -211,7 +211,7 @@ export class OperationCall<T> implements Call, ObservedCall, ResultOwner, Deadli
       this.#callersContext = new AsyncResource('sluice.operation')
       this.#waitingSince = now
     } else {
-      this.refuse(queueFull(this, this.#host.component, slots))
+      this.refuse(queueFull(this, this.#host.component, slots, this.#host.raise))
     }
   }
 

@@ -46,7 +46,13 @@ const PHASE_WORDS = {
   done: '',
 } as const satisfies Record<Phase, string>
 
-export function queueFull(call: NamedCall, component: string, slots: Slots): SluiceError {
+/** `raise`: the setting that would let more in, where there is one. */
+export function queueFull(
+  call: NamedCall,
+  component: string,
+  slots: Slots,
+  raise: string | undefined,
+): SluiceError {
   const { taken, waiting } = slots
   return new SluiceError(
     'SLUICE_POOL_FULL',
@@ -55,7 +61,7 @@ export function queueFull(call: NamedCall, component: string, slots: Slots): Slu
       component,
       operation: call.spec.name,
       retryable: true,
-      hint: `Slow down, or raise infrastructure.${component}.workers.`,
+      hint: `Slow down${raise === undefined ? '' : `, or raise ${raise}`}.`,
     },
   )
 }

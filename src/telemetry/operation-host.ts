@@ -21,6 +21,8 @@ export interface CallHost {
   readonly breaker: Breaker | undefined
   readonly budget: RetryBudget
   readonly retries: number
+  /** As in OperationLimits. */
+  readonly raise: string | undefined
   readonly followers: Follower[]
   readonly observer: CallObserver
   readonly retryDelayMs: (attempt: number) => number

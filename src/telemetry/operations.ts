@@ -56,6 +56,7 @@ export function createOperations(options: OperationsOptions): Operations {
     deadlines: new Deadlines(clock),
     budget: new RetryBudget(),
     retries: limits.retries,
+    raise: limits.raise,
     followers: [],
     retryDelayMs: (attempt) => backoffMs(attempt, random(), RETRY_BACKOFF),
     wrap: (error, spec) => wrapOnce(error, component, spec),

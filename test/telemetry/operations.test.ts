@@ -41,10 +41,15 @@ test('a call that waits for a slot has the same deadline, and never runs after i
 })
 
 test('a full queue refuses with SLUICE_POOL_FULL', async () => {
-  const { clock, operations } = cacheOperations({ maxConcurrent: 1, maxWaiting: 1 })
+  const limits = { maxConcurrent: 1, maxWaiting: 1, raise: 'CACHE_MAX_WAITING' }
+  const { clock, operations } = cacheOperations(limits)
   const held = [operations.run(get, never), operations.run(get, never)]
   const checks = held.map((result) => assert.rejects(result, /timed out/))
-  await assert.rejects(operations.run(get, never), { code: 'SLUICE_POOL_FULL', retryable: true })
+  await assert.rejects(operations.run(get, never), {
+    code: 'SLUICE_POOL_FULL',
+    retryable: true,
+    hint: 'Slow down, or raise CACHE_MAX_WAITING.',
+  })
   await clock.advance(5_000)
   await Promise.all(checks)
 })

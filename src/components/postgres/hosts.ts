@@ -32,6 +32,7 @@ function statementLimits(timeoutMs: number): OperationLimits {
     timeoutMs,
     maxConcurrent: 1_000,
     maxWaiting: 10_000,
+    raise: 'maxOpenConns (POSTGRES_MAX_OPEN_CONNS)',
     breakerThreshold: 10,
     breakerResetMs: 2_000,
     retries: 2,
@@ -40,7 +41,12 @@ function statementLimits(timeoutMs: number): OperationLimits {
 
 /** Transactions and sessions: no breaker, because what fails in them is mostly the user's own function. */
 function ownLimits(timeoutMs: number): OperationLimits {
-  return { ...insideLimits(timeoutMs), maxConcurrent: 1_000, maxWaiting: 10_000 }
+  return {
+    ...insideLimits(timeoutMs),
+    maxConcurrent: 1_000,
+    maxWaiting: 10_000,
+    raise: 'maxOpenConns (POSTGRES_MAX_OPEN_CONNS)',
+  }
 }
 
 /** Statements inside of them: their connection is the limit. */

@@ -98,6 +98,7 @@ function createRedis(context: ComponentContext<RedisConfig>): Component<Redis> {
     timeoutMs: config.poolTimeout + Math.max(config.readTimeout, config.writeTimeout),
     maxConcurrent: config.maxInFlight,
     maxWaiting: config.maxWaiting,
+    raise: 'maxWaiting (REDIS_MAX_WAITING)',
     breakerThreshold: BREAKER_THRESHOLD,
     breakerResetMs: BREAKER_RESET_MS,
     retries: Math.max(0, config.maxRetries),

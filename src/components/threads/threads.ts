@@ -57,6 +57,7 @@ function createThreads(context: ComponentContext<ThreadsConfig>): Component<Thre
     timeoutMs: config.taskTimeout,
     maxConcurrent: config.maxThreads * config.tasksPerThread,
     maxWaiting: config.maxWaiting,
+    raise: 'maxWaiting (THREADS_MAX_WAITING)',
     // What one task does to its thread says nothing about the next.
     breakerThreshold: 0,
     breakerResetMs: 0,
