@@ -10,6 +10,7 @@
  * SLUICE_REQUIRE_SERVERS=1, as in CI, a missing server fails the file instead. A server that answers and refuses us (a
  * developer's own, with a password) counts as missing.
  */
+import { spawnSync } from 'node:child_process'
 import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -32,6 +33,14 @@ const KINDS = {
   },
   rabbitmq: { env: 'SLUICE_TEST_RABBITMQ_URL', url: 'amqp://guest:guest@127.0.0.1:5672', port: 5672 },
 } as const
+
+/** Why tests that run a program must be skipped, or false; throws when it is missing and SLUICE_REQUIRE_SERVERS=1. */
+export function programMissing(name: string): false | string {
+  if (spawnSync(name, ['--version'], { stdio: 'ignore' }).error === undefined) return false
+  if (process.env['SLUICE_REQUIRE_SERVERS'] === '1')
+    throw new Error(`SLUICE_REQUIRE_SERVERS=1 and no ${name}`)
+  return `${name} is not installed`
+}
 
 /** Probes the server; throws when it is missing and SLUICE_REQUIRE_SERVERS=1. */
 export async function serverAt(kind: ServerKind): Promise<TestServer> {

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { MAX_CELLS } from '../../src/telemetry/metric-families.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
+import { programMissing } from '../support/servers.ts'
 import { parsePrometheus } from './prometheus-text.ts'
 
 const NASTY = 'back\\slash "quoted"\nnew line {=,} ü 𝄞'
@@ -55,9 +56,7 @@ test('a bucket counts what is at most its bound, and buckets are cumulative', ()
   ])
 })
 
-const promtool = spawnSync('promtool', ['--version']).status === 0
-
-test('promtool accepts the exposition', { skip: promtool ? false : 'promtool is not installed' }, () => {
+test('promtool accepts the exposition', { skip: programMissing('promtool') }, () => {
   const checked = spawnSync('promtool', ['check', 'metrics'], {
     input: sampleRegistry().expose(),
     encoding: 'utf8',

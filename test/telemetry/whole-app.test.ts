@@ -6,11 +6,11 @@ import { postgres } from '../../src/components/postgres/index.ts'
 import { redis } from '../../src/components/redis/index.ts'
 import { threads } from '../../src/components/threads/index.ts'
 import { createTestApp } from '../../src/testing/index.ts'
+import { programMissing } from '../support/servers.ts'
 import { parsePrometheus } from './prometheus-text.ts'
 
 const TASK = new URL('../components/threads/tasks/good.ts', import.meta.url)
-const promtool = spawnSync('promtool', ['--version']).status === 0
-const skip = promtool ? false : 'promtool is not installed'
+const skip = programMissing('promtool')
 
 test('promtool accepts /metrics of an app with db, cache and threads after traffic', { skip }, async () => {
   const components = { db: postgres(), cache: redis(), threads: threads() }
