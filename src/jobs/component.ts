@@ -90,7 +90,7 @@ class JobsComponent implements Component<Jobs> {
       unhandled: this.#runtime?.unhandled.current.map((each) => ({ ...each })) ?? [],
       // Of all processes, as they were read some seconds ago.
       database: this.#runtime?.engine.facts.current?.queues.map((queue) => ({ ...queue })) ?? [],
-      heartbeatMsAgo: this.#runtime?.engine.worker.beatAgeMs ?? null,
+      heartbeatMsAgo: rounded(this.#runtime?.engine.worker.beatAgeMs),
     }
   }
 
@@ -109,4 +109,8 @@ class JobsComponent implements Component<Jobs> {
 
 function withoutUndefined(value: object): object {
   return JSON.parse(JSON.stringify(value)) as object
+}
+
+function rounded(ms: number | undefined): number | null {
+  return ms === undefined ? null : Math.round(ms)
 }
