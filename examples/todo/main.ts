@@ -6,9 +6,11 @@ const app = todoApp()
 app.service('welcome', ({ db, cache, threads, jobs, events, audit, cron }) => ({
   start: () => {
     const { url } = app.address
-    const used = [db, cache, threads, jobs, events, audit, cron]
-      .map(({ name, kind }) => (name === kind ? name : `${name} (${kind})`))
-      .join(', ')
+    const used = [
+      `db (${db.status()['server'] === 'embedded' ? 'embedded PostgreSQL' : 'PostgreSQL'})`,
+      `cache (${cache.status()['backend'] === 'memory' ? 'in memory' : 'Redis'})`,
+      ...[threads, jobs, events, audit, cron].map(({ name }) => name),
+    ].join(', ')
     process.stdout.write(`
   todo is up on ${used}. Look at:
 

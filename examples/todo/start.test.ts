@@ -17,7 +17,7 @@ const LIMIT_MS = 60_000
 
 test('npm start shows where to look, and a second start has the data of the first', async (t) => {
   const cwd = await temporaryDirectory(t)
-  await twoStarts(cwd, {}, 'db (postgres), cache (redis), threads, jobs, events, audit, cron')
+  await twoStarts(cwd, {}, 'db (embedded PostgreSQL), cache (in memory), threads, jobs, events, audit, cron')
   assert.ok(existsSync(join(cwd, '.sluice/todo/postgres/data')), 'the data is where the program was started')
 })
 
@@ -32,7 +32,7 @@ test(
     await using database = await ownDatabase(postgres.url)
     const keyPrefix = `sluice-test:${randomUUID()}:`
     const env = { POSTGRES_DSN: database.dsn, REDIS_ADDR: redis.url, REDIS_KEY_PREFIX: keyPrefix }
-    await twoStarts(cwd, env, 'db (postgres), cache (redis), threads, jobs, events, audit, cron')
+    await twoStarts(cwd, env, 'db (PostgreSQL), cache (Redis), threads, jobs, events, audit, cron')
     assert.equal(existsSync(join(cwd, '.sluice')), false)
     await using connected = await connectRedis({ addr: redis.url, keyPrefix })
     assert.ok((await connected.cache.del(['todos:1:all'])) > 0, 'the first page was cached on the server')
