@@ -37,7 +37,7 @@ const MAX_UNIT = 1_000
 const UNIT_SIZE = 16 * 1_024 * 1_024
 
 /**
- * A sink on Redis 6.2 or later. Guarantees: a batch is applied as a whole or not at all; nothing older overwrites what
+ * A sink on Redis 7.0 or later. Guarantees: a batch is applied as a whole or not at all; nothing older overwrites what
  * is newer; a writer that was replaced can change nothing any more; the cursor never passes what is not stored.
  * Its keys must not be evicted: run the server with `noeviction`, or a `volatile-*` policy.
  * Calls reject with the codes of the redis component, and with SLUICE_LEASE_LOST. @throws SluiceError SLUICE_INVALID_ARGUMENT
