@@ -275,12 +275,13 @@ export class Lanes {
       const lane = this.lanes[(first + step) % count]!
       const { shards } = lane
       const from = lane.nextShard
+      const isIdle = lane.inFlight === 0
       for (let offset = 0; offset < shards.length; offset++) {
         if (this.#flights.size >= settings.maxInFlight) return
         const index = (from + offset) % shards.length
         const shard = shards[index]!
         if (shard.batch !== 0) continue
-        const trigger = this.#trigger(lane, shard, now)
+        const trigger = this.#trigger(lane, shard, isIdle, now)
         if (trigger === undefined) continue
         if (!this.#launch(lane, shard, trigger, now)) return
         lane.nextShard = index + 1
@@ -288,15 +289,15 @@ export class Lanes {
     }
   }
 
-  /** Why the shard is to be sent now; undefined when not. */
-  #trigger(lane: Lane, shard: Shard, now: number): Trigger | undefined {
+  /** Why the shard is to be sent now; undefined when not. `isIdle`: its lane has no write under way from before. */
+  #trigger(lane: Lane, shard: Shard, isIdle: boolean, now: number): Trigger | undefined {
     const { batchSize, batchTimeoutMs, touchMs } = this.#options.settings
     const size = shard.waiting.size
     if (size >= batchSize) return 'size'
     const hasLetters = shard === lane.shards[0] && lane.burials.length > 0
     if (size > 0 || hasLetters) {
       if (this.#draining) return 'drain'
-      if (lane.inFlight === 0) return 'idle'
+      if (isIdle) return 'idle'
       const oldest = size > 0 ? firstOf(shard.waiting).receivedMs : now
       if (now - oldest >= batchTimeoutMs) return 'time'
       this.#arm(oldest + batchTimeoutMs, now)
