@@ -14,10 +14,13 @@ import { connectComponent } from '../src/testing/connect-component.ts'
 import { ratio, type Benchmark, type Row } from './harness/benchmark.ts'
 import { freshDatabase, testServer } from './harness/database.ts'
 import { peer } from './harness/peers.ts'
+import { openBoss } from './queues/pg-boss.ts'
 
 const READER = join(import.meta.dirname, 'programs/latency-reader.ts')
 const APART_MS = 10
 const WARM_UP = 50
+/** For the last one to be heard of. */
+const LAST_MS = 20_000
 
 interface Utils {
   migrate(): Promise<void>
@@ -28,7 +31,7 @@ type Send = (id: number) => PromiseLike<unknown>
 
 export const benchmark: Benchmark = {
   doc: 'enqueue to handler, and commit to subscription, in another process on an idle system',
-  peers: ['graphile-worker'],
+  peers: ['graphile-worker', 'pg-boss'],
   async run({ quick, note }) {
     const count = quick ? 200 : 1_000
     const rows: Row[] = []
@@ -37,6 +40,7 @@ export const benchmark: Benchmark = {
       ['jobs', 'sluice, enqueue to handler'],
       ['events', 'sluice, commit to subscription'],
       ['graphile', 'graphile-worker, enqueue to handler'],
+      ['pgboss', 'pg-boss, enqueue to handler'],
     ] as const) {
       note(name)
       await using own = await freshDatabase(server, `sluice_bench_latency_${kind}`)
@@ -64,6 +68,11 @@ export const benchmark: Benchmark = {
           'sluice, enqueue to handler, p50',
           'graphile-worker, enqueue to handler, p50',
         ),
+        job_latency_vs_pg_boss: ratio(
+          rows,
+          'sluice, enqueue to handler, p50',
+          'pg-boss, enqueue to handler, p50',
+        ),
       },
     }
   },
@@ -78,6 +87,12 @@ async function sender(kind: string, dsn: string, stack: AsyncDisposableStack): P
     stack.defer(() => utils.release())
     await utils.migrate()
     return (id) => utils.addJob('ping', { id })
+  }
+  if (kind === 'pgboss') {
+    const boss = await openBoss(dsn)
+    stack.defer(() => boss.stop({ graceful: false }))
+    await boss.createQueue('ping', { retryLimit: 0 })
+    return (id) => boss.send('ping', { id })
   }
   const db = stack.use(await connectComponent(postgres({ dsn }), { name: 'db' }))
   const data = z.object({ id: z.number() })
@@ -116,7 +131,12 @@ async function measure(kind: string, dsn: string, send: Send, count: number): Pr
       // The handler may have begun before the acknowledgement came here: then the time is below zero, and counts as 0.
       if (kind === 'events') sentAt.set(id, now())
     }
-    await all.promise
+    const limit = setTimeout(() => {
+      all.reject(
+        new Error(`${kind}: ${heardAt.size} of ${count + WARM_UP} were heard of after ${LAST_MS} ms`),
+      )
+    }, LAST_MS)
+    await all.promise.finally(() => clearTimeout(limit))
     const waits = [...heardAt].filter(([id]) => id >= WARM_UP)
     return waits.map(([id, at]) => Math.max(0, at - (sentAt.get(id) ?? 0))).sort((a, b) => a - b)
   } finally {

@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- <name> [--quick] [--json FILE]`: runs a benchmark beside its peers and prints what it measured.
+ * `npm run bench -- <name> [--quick] [--minutes N] [--json FILE]`: runs a benchmark beside its peers and prints what it measured.
  * Without a name it lists them. Each is a file of this folder that exports `benchmark`.
  */
 import { globSync, writeFileSync } from 'node:fs'
@@ -13,7 +13,11 @@ import { formatReport } from './harness/table.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean', default: false },
+    minutes: { type: 'string' },
+    json: { type: 'string' },
+  },
 })
 const names = globSync('*.ts', { cwd: import.meta.dirname })
   .map((file) => basename(file, '.ts'))
@@ -22,7 +26,7 @@ const names = globSync('*.ts', { cwd: import.meta.dirname })
 const [name] = positionals
 
 if (name === undefined) {
-  console.log('npm run bench -- <name> [--quick] [--json FILE]\n')
+  console.log('npm run bench -- <name> [--quick] [--minutes N] [--json FILE]\n')
   for (const each of names) console.log(`  ${each.padEnd(12)} ${(await open(each)).doc}`)
 } else if (!names.includes(name)) {
   console.error(`no benchmark "${name}"; there are: ${names.join(', ')}`)
@@ -40,6 +44,7 @@ async function measure(benchmarkName: string, benchmark: Benchmark): Promise<Rep
   const startedAt = performance.now()
   const measured = await benchmark.run({
     quick,
+    minutes: values.minutes === undefined ? undefined : Number(values.minutes),
     note: (text) => void process.stderr.write(`${text}\n`),
     rounds: (subjects, options) => runRounds(subjects, quick, options),
   })

@@ -11,6 +11,8 @@ export interface Benchmark {
 export interface BenchContext {
   /** Fewer and shorter rounds: all of it, peers included, is to be done within 45 seconds. */
   readonly quick: boolean
+  /** How long it goes on, for a benchmark whose subject is time: `--minutes`. @default its own */
+  readonly minutes: number | undefined
   /** Says what is going on, on standard error. */
   readonly note: (text: string) => void
   /** Runs the subjects in turns and takes the median of each. Fewer rounds with `quick`. */

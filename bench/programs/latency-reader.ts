@@ -5,6 +5,7 @@ import { event, events } from '../../src/events/index.ts'
 import { job, jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { peer } from '../harness/peers.ts'
+import { openBoss } from '../queues/pg-boss.ts'
 
 const [kind, dsn = ''] = process.argv.slice(2)
 const heard = (id: number): void =>
@@ -19,6 +20,13 @@ if (kind === 'graphile') {
     concurrency: 50,
     maxPoolSize: 20,
     taskList: { ping: (given: { id: number }) => heard(given.id) },
+  })
+} else if (kind === 'pgboss') {
+  // Half a second is the least that it takes between two looks.
+  const boss = await openBoss(dsn)
+  await boss.work('ping', { batchSize: 50, pollingIntervalSeconds: 0.5 }, async (given) => {
+    for (const { data: sent } of given as readonly { readonly data: { readonly id: number } }[])
+      heard(sent.id)
   })
 } else {
   const db = await connectComponent(postgres({ dsn }), { name: 'db' })

@@ -2,7 +2,7 @@
 import { peer } from '../harness/peers.ts'
 import { batches, Counter, payload, type Contender } from './queue.ts'
 
-interface Boss {
+export interface Boss {
   on(event: 'error', handler: (error: Error) => void): void
   start(): Promise<unknown>
   stop(options: Record<string, unknown>): Promise<void>
@@ -17,13 +17,18 @@ interface Boss {
   offWork(name: string, options?: Record<string, unknown>): Promise<void>
 }
 
+export async function openBoss(dsn: string): Promise<Boss> {
+  const { PgBoss } = await peer<{ PgBoss: new (options: Record<string, unknown>) => Boss }>('pg-boss')
+  const boss = new PgBoss({ connectionString: dsn, schedule: false, supervise: false, max: 10 })
+  boss.on('error', () => {})
+  await boss.start()
+  return boss
+}
+
 export const pgBoss: Contender = {
   name: 'pg-boss',
   async open({ dsn }) {
-    const { PgBoss } = await peer<{ PgBoss: new (options: Record<string, unknown>) => Boss }>('pg-boss')
-    const boss = new PgBoss({ connectionString: dsn, schedule: false, supervise: false, max: 10 })
-    boss.on('error', () => {})
-    await boss.start()
+    const boss = await openBoss(dsn)
     await boss.createQueue('noop', { retryLimit: 0 })
     return {
       async fill(count, batch) {

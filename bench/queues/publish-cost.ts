@@ -1,5 +1,6 @@
 /**
- * What the publishing of an event makes the database do: transactions of the database, and bytes of WAL.
+ * What the publishing of an event makes the database do: statements that the driver sends, transactions of the database,
+ * and bytes of WAL.
  *
  * Subscriptions exist and are stopped while events are published one at a time, so that the reading is not counted. The
  * server's counts of a session are sure only once it has ended, so each look comes after the publisher has closed; the
@@ -13,6 +14,7 @@ import { payload } from './queue.ts'
 import { NOTED, subscribe } from './topics.ts'
 
 export interface PublishCost {
+  readonly statements: number
   readonly transactions: number
   readonly walBytes: number
 }
@@ -25,9 +27,10 @@ export async function costOfPublish(dsn: string, subscriptions: number, count: n
     // The first change of a page after a checkpoint writes the whole page: the same for every count of subscriptions.
     await observer.query('checkpoint')
     const before = await look(observer)
-    await publishAfter(dsn, count, 0)
+    const statements = await countStatements(() => publishAfter(dsn, count, 0))
     const after = await look(observer)
     return {
+      statements: Number((statements / count).toPrecision(3)),
       transactions: Number(((after.transactions - before.transactions) / count).toPrecision(3)),
       walBytes: Math.round((after.wal - before.wal) / count),
     }
@@ -46,6 +49,30 @@ async function publishAfter(dsn: string, count: number, subscriptions: number): 
     await read.stop()
   }
   for (let n = 0; n < count; n += 1) await component.api.publish(NOTED, payload(n))
+}
+
+/** Statements that connections of this thread send meanwhile: those of opening and closing are among them. */
+async function countStatements(work: () => Promise<void>): Promise<number> {
+  const prototype = pg.Connection.prototype as unknown as Record<
+    'query' | 'execute',
+    (...args: unknown[]) => unknown
+  >
+  const { query, execute } = prototype
+  let count = 0
+  prototype.query = function (...args) {
+    count += 1
+    return query.apply(this, args)
+  }
+  prototype.execute = function (...args) {
+    count += 1
+    return execute.apply(this, args)
+  }
+  try {
+    await work()
+  } finally {
+    Object.assign(prototype, { query, execute })
+  }
+  return count
 }
 
 async function look(observer: pg.Client): Promise<{ readonly transactions: number; readonly wal: number }> {

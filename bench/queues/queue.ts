@@ -46,6 +46,11 @@ export class Counter {
     for (let i = 0; i < items; i += 1) this.handler()
   }
 
+  /** Handlers so far; more than were waited for where there are more jobs. */
+  get seen(): number {
+    return this.#seen
+  }
+
   /** All have been handed to the handler. */
   get last(): Promise<void> {
     return this.#last.promise
