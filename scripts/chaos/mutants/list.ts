@@ -120,8 +120,8 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'and l.shard = c.shard and l.owner = c.owner and l.epoch = c.epoch',
     replace: 'and l.shard = c.shard',
     proof: {
-      test: 'test/events/crash.test.ts',
-      name: 'a reader that is stopped past its lease moves nothing when it goes on',
+      test: 'test/faults/fences.test.ts',
+      name: 'a transaction of an owner that was replaced meanwhile is undone',
     },
   },
   {
@@ -132,7 +132,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '(false and w.dead_at is null or w.dead_at > clock_timestamp()',
     proof: {
       test: 'test/engine/leases.test.ts',
-      name: 'many workers that take at once never hold a shard twice',
+      name: 'a shard changes hands only when the work on it has been finished',
     },
   },
   {
@@ -144,14 +144,14 @@ export const MUTANTS: readonly Mutant[] = [
     proof: { test: 'test/faults/moments.test.ts', name: 'cron.committing' },
   },
   {
-    name: 'cron-slot-twice',
-    takes: 'whoever decides on a slot holds its schedule',
+    name: 'cron-runs-of-the-living',
+    takes: 'only a run whose process died is taken for lost',
     file: 'src/cron/statements.ts',
-    find: 'order by next_at nulls last, name limit $2 for update skip locked',
-    replace: 'order by next_at nulls last, name limit $2',
+    find: 'and (w.id is null or w.dead_at < clock_timestamp() - ${LOST_AFTER})',
+    replace: 'and (true or w.dead_at < clock_timestamp() - ${LOST_AFTER})',
     proof: {
       test: 'test/cron/cluster.test.ts',
-      name: 'three schedulers of one schedule: each slot has one effect',
+      name: 'overlap holds over processes: with queue runs follow each other, with skip they are left out',
     },
   },
   {
