@@ -11,6 +11,9 @@ import { LazySignal } from '../core/lazy-signal.ts'
 import type { Transaction } from '../components/postgres/api.ts'
 import { runWithCarrier } from '../telemetry/context.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { hasTraceSdk } from '../telemetry/otel-api.ts'
+import { runInSpan, startSpan, type ActiveSpan } from '../telemetry/trace.ts'
+import type { EventBatchContext } from './api.ts'
 import type { StoredEvent } from './decode.ts'
 import type { SubscriptionSpec } from './spec.ts'
 
@@ -50,7 +53,10 @@ export class Attempts {
       if (data instanceof Promise) data = await data
       const context = new Delivered(event, data, options, new LazySignal(), this.#log)
       const { head } = event
-      const call = (): unknown => handler.run(context)
+      const call = (): unknown =>
+        hasTraceSdk()
+          ? runInSpan(this.#span([event], options), () => handler.run(context))
+          : handler.run(context)
       const answer =
         head.r === undefined && head.t === undefined ? call() : runWithCarrier(carrierOf(head), call)
       if (isThenable(answer)) await this.#within(answer, context.aborter, options.signal)
@@ -79,7 +85,7 @@ export class Attempts {
     }
     if (items.length > 0) {
       try {
-        const answer = run({
+        const batch: EventBatchContext<unknown> = {
           events: items,
           get signal() {
             return aborter.signal
@@ -89,7 +95,9 @@ export class Attempts {
           },
           log: this.#log,
           fail: (id, error) => void failures.set(id, toError(error)),
-        })
+        }
+        const span = hasTraceSdk() ? this.#span(events, options) : undefined
+        const answer = runInSpan(span, () => run(batch))
         if (isThenable(answer)) await this.#within(answer, aborter, options.signal)
       } catch (thrown) {
         const error = toError(thrown)
@@ -97,6 +105,25 @@ export class Attempts {
       }
     }
     return events.map(({ row }) => failures.get(row.id))
+  }
+
+  /** Of one event a part of its publisher's trace; of a batch one for all, which points to those of the publishers. */
+  #span(events: readonly StoredEvent[], { attempt, replay }: AttemptOptions): ActiveSpan | undefined {
+    const { name, handler } = this.#spec
+    const isBatch = handler.kind === 'batch'
+    return startSpan(`event ${name}`, {
+      kind: 'consumer',
+      attributes: {
+        'sluice.subscription': name,
+        'sluice.event.attempt': attempt,
+        ...(isBatch
+          ? { 'sluice.events': events.length }
+          : { 'sluice.event': events[0]?.topic ?? '', 'sluice.event.id': events[0]?.row.id ?? '' }),
+        ...(replay === undefined ? {} : { 'sluice.replay': replay }),
+      },
+      detached: isBatch,
+      links: isBatch ? events.map(({ head }) => head.t) : [],
+    })
   }
 
   /** What was answered, or a rejection at the deadline or the abort. */

@@ -5,6 +5,8 @@
 import { invalidArgument } from '../../core/errors.ts'
 import { LazySignal } from '../../core/lazy-signal.ts'
 import type { Logger } from '../../telemetry/log.ts'
+import { hasTraceSdk } from '../../telemetry/otel-api.ts'
+import { runInSpan, startSpan, type ActiveSpan } from '../../telemetry/trace.ts'
 import type { BatchContext, BatchHandler } from '../api.ts'
 import type { JobRun, RunBatch, RunHost } from './job-run.ts'
 
@@ -54,6 +56,15 @@ export class BatchRun implements BatchContext<unknown>, RunBatch {
     if (this.#open === 0) this.#onEnd()
   }
 
+  /** One for the whole call, with a trace of its own: its jobs come from many, to which it points. */
+  #span(): ActiveSpan | undefined {
+    if (!hasTraceSdk()) return undefined
+    const { name } = this.#host.job
+    const attributes = { 'sluice.job': name, 'sluice.jobs': this.jobs.length }
+    const links = this.jobs.map((run) => run.traceparent)
+    return startSpan(`job ${name}`, { kind: 'consumer', attributes, detached: true, links })
+  }
+
   async run(handler: BatchHandler<unknown>): Promise<void> {
     for (const run of this.jobs) this.#host.watch(run)
     await Promise.all(
@@ -69,7 +80,7 @@ export class BatchRun implements BatchContext<unknown>, RunBatch {
     this.jobs = jobs
     if (jobs.length === 0) return
     try {
-      await handler(this)
+      await runInSpan(this.#span(), () => handler(this))
       for (const run of jobs) run.end(undefined)
     } catch (error) {
       for (const run of jobs) run.fail(error)

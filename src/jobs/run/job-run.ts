@@ -9,7 +9,7 @@
  */
 import { isThenable } from '../../core/async-result.ts'
 import type { DeadlineEntry, DeadlineList } from '../../core/deadlines.ts'
-import { invalidArgument, SluiceError, toError } from '../../core/errors.ts'
+import { invalidArgument, SluiceError } from '../../core/errors.ts'
 import { LazySignal } from '../../core/lazy-signal.ts'
 import { checkData } from '../../core/standard-schema.ts'
 import type { Transaction } from '../../engine/database.ts'
@@ -17,7 +17,7 @@ import type { HeldTask } from '../../engine/tasks/task.ts'
 import { runWithCarrier, type Carrier } from '../../telemetry/context.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import { hasTraceSdk } from '../../telemetry/otel-api.ts'
-import { startSpan } from '../../telemetry/trace.ts'
+import { runInSpan, startSpan } from '../../telemetry/trace.ts'
 import type { JobContext } from '../api.ts'
 import type { Job } from '../job.ts'
 import { noRetry } from '../no-retry.ts'
@@ -108,6 +108,10 @@ export class JobRun implements JobContext<unknown>, DeadlineEntry {
   }
   get log(): Logger {
     return this.#host.log.child({ job: this.name, jobId: this.id, attempt: this.attempt })
+  }
+  /** Of who enqueued it. */
+  get traceparent(): string | undefined {
+    return readHead(this.task.head).traceparent
   }
   get hasEnded(): boolean {
     return this.#ended
@@ -216,20 +220,10 @@ export class JobRun implements JobContext<unknown>, DeadlineEntry {
   #callInContext(head: string | null): unknown {
     return runWithCarrier(readHead(head), () => {
       const span = startSpan(`job ${this.name}`, {
-        kind: 'internal',
+        kind: 'consumer',
         attributes: { 'sluice.job': this.name, 'sluice.job.id': this.id, 'sluice.job.attempt': this.attempt },
       })
-      if (span === undefined) return this.#call()
-      return span.run(async () => {
-        try {
-          const value = await this.#call()
-          span.end()
-          return value
-        } catch (error) {
-          span.end(toError(error))
-          throw error
-        }
-      })
+      return runInSpan(span, () => this.#call())
     })
   }
 }
