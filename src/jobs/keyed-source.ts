@@ -326,6 +326,8 @@ export class KeyedSource implements TaskSource {
       )
       const ours = rows.filter(({ owner }) => owner === lease.id)
       const byId = new Map(rows.map((row) => [row.id, row]))
+      // What is gone lets the next of its key start.
+      if (byId.size < missed.length) this.#host.wake()
       for (const { shard, task } of missed) {
         const row = byId.get(task.id)
         if (row === undefined) shard.remove(task.id)

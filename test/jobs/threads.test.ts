@@ -37,6 +37,34 @@ test('a failure, a crash and a loop each fail the attempt, and the next one runs
   }
 })
 
+test('a cancel ends a loop in a thread, and its slot is free again', options, async () => {
+  await using it = await withThreads()
+  const Loop = job('loop', data, { attempts: 1, timeout: '5m', concurrency: 1, keepResult: '1h' })
+  it.jobs.handle(Loop, TASK)
+  const { id } = await it.jobs.enqueue(Loop, { do: 'loop', upTo: 0 })
+  while ((await it.jobs.get(id))?.state !== 'running');
+  assert.equal(await it.jobs.cancel(id), true)
+  const next = await it.jobs.enqueue(Loop, { do: 'sum', upTo: 3 })
+  const info = await ended(it.jobs, next.id)
+  assert.equal((info.result as Result).sum, 6)
+  assert.equal(await it.jobs.get(id), undefined)
+})
+
+test('a thread that ends and a task that throws leave the error of each attempt', options, async () => {
+  await using it = await withThreads()
+  const Once = job('once', data, { attempts: 1, timeout: '1m' })
+  it.jobs.handle(Once, TASK)
+  for (const [each, says] of [
+    ['throw', /the task failed/],
+    ['crash', /exit|7/],
+  ] as const) {
+    const { id } = await it.jobs.enqueue(Once, { do: each, upTo: 1 })
+    const info = await ended(it.jobs, id)
+    assert.equal(info.state, 'dead')
+    assert.match(info.errors[0]?.error ?? '', says)
+  }
+})
+
 test('without a thread pool such a handler is refused by name', options, async () => {
   await using it = await testJobs()
   const lines: string[] = []
