@@ -227,6 +227,7 @@ export function createBroker(context: ComponentContext<RabbitmqConfig>): Compone
     deadLetters: (queue) =>
       createDeadLetters({
         operations: control,
+        clock,
         connection: consumingConnection,
         send,
         queue: deadQueueOf(queue),
@@ -235,6 +236,7 @@ export function createBroker(context: ComponentContext<RabbitmqConfig>): Compone
     unroutable: () =>
       createDeadLetters({
         operations: control,
+        clock,
         connection: consumingConnection,
         send,
         queue: UNROUTABLE,

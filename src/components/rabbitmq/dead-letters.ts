@@ -5,10 +5,12 @@
  * after another, keeps hold of what it leaves, and gives that back at the end. Two at once on one queue see parts of it.
  */
 import type { AsyncResult } from '../../core/async-result.ts'
+import type { Clock } from '../../core/clock.ts'
 import { invalidArgument } from '../../core/errors.ts'
 import type { OperationSpec, Operations } from '../../telemetry/operate.ts'
 import type { BrokerConnection } from './connect/connection.ts'
 import { keepBytes, type DriverChannel } from './connect/driver.ts'
+import { deathOf } from './consume/death.ts'
 import { readDelivery, type Delivery } from './consume/message.ts'
 import { backFrame } from './consume/onward.ts'
 import { isReserved } from './publish/message.ts'
@@ -55,6 +57,7 @@ export interface DeadLetters {
 
 export interface DeadLetterParts {
   readonly operations: Operations
+  readonly clock: Clock
   readonly connection: () => BrokerConnection
   readonly send: Send
   /** Where dead letters lie. */
@@ -69,11 +72,14 @@ const REDRIVE: OperationSpec = { name: 'deadLetters.redrive', idempotent: false 
 const DROP: OperationSpec = { name: 'deadLetters.drop', idempotent: false }
 /** Looking through many takes longer than one publish. */
 const LIMITS = { timeout: '60s' } as const
+/** For the broker to give back what was looked at. */
+const BACK_LIMIT_MS = 1_000
+const BACK_LOOK_MS = 5
 const MAX_LISTED = 1_000
 const MAX_MOVED = 10_000
 
 export function createDeadLetters(parts: DeadLetterParts): DeadLetters {
-  const { operations, queue, home, send } = parts
+  const { operations, queue, home, send, clock } = parts
   const onChannel = <T>(what: string, fn: (channel: DriverChannel) => Promise<T>): Promise<T> =>
     parts.connection().withChannel(`${what} the dead letters in "${queue}"`, (channel) => {
       keepBytes(channel)
@@ -81,6 +87,18 @@ export function createDeadLetters(parts: DeadLetterParts): DeadLetters {
     })
   const countOn = async (channel: DriverChannel): Promise<number> =>
     (await channel.queueDeclare({ queue, passive: true })).messageCount
+
+  /**
+   * Gives back what was only looked at, and waits until it is there again: a broker does that some time after the channel
+   * has closed, and whoever looks next would find less than there is. `expected`: as many as should be there.
+   */
+  const giveBack = async (channel: DriverChannel, held: number, expected: number): Promise<void> => {
+    if (held === 0) return
+    // 0: all of this channel.
+    channel.basicNack({ deliveryTag: 0, multiple: true, requeue: true })
+    const over = clock.monotonic() + BACK_LIMIT_MS
+    while ((await countOn(channel)) < expected && clock.monotonic() < over) await clock.sleep(BACK_LOOK_MS)
+  }
 
   /** Takes those that are chosen, the others stay. */
   const take = (
@@ -92,17 +110,23 @@ export function createDeadLetters(parts: DeadLetterParts): DeadLetters {
     const wanted = ids === undefined ? undefined : new Set(ids)
     return onChannel(what, async (channel) => {
       let taken = 0
+      let held = 0
+      const count = await countOn(channel)
       // As many as there are now: what fails again comes back here.
-      for (let left = await countOn(channel); left > 0 && taken < limit; left -= 1) {
+      for (let left = count; left > 0 && taken < limit; left -= 1) {
         signal().throwIfAborted()
         const message = await channel.basicGet({ queue })
         if (message === undefined) break
         const delivery = readDelivery(message)
-        if (wanted !== undefined && !wanted.has(delivery.raw.messageId ?? '')) continue
+        if (wanted !== undefined && !wanted.has(delivery.raw.messageId ?? '')) {
+          held += 1
+          continue
+        }
         await end(delivery)
         channel.basicAck({ deliveryTag: message.deliveryTag })
         taken += 1
       }
+      await giveBack(channel, held, count - taken)
       return taken
     })
   }
@@ -116,12 +140,14 @@ export function createDeadLetters(parts: DeadLetterParts): DeadLetters {
           checkLimit(limit, MAX_LISTED)
           return onChannel('listing', async (channel) => {
             const letters: DeadLetter[] = []
+            const count = await countOn(channel)
             while (letters.length < limit) {
               call.signal.throwIfAborted()
               const message = await channel.basicGet({ queue })
               if (message === undefined) break
               letters.push(toLetter(readDelivery(message)))
             }
+            await giveBack(channel, letters.length, count)
             return letters
           })
         },
@@ -160,44 +186,22 @@ export function createDeadLetters(parts: DeadLetterParts): DeadLetters {
 
 function toLetter({ raw, failedAttempts }: Delivery): DeadLetter {
   const { headers } = raw
-  const death = deathOf(headers['x-death'])
+  const death = deathOf(headers)
   const stamp = headers[HEADER.deadAt]
   const at = typeof stamp === 'string' ? new Date(stamp) : death?.at
   const reason = headers[HEADER.deadReason]
   const code = headers[HEADER.deadCode]
-  const isOurs = typeof reason === 'string'
   return {
     id: raw.messageId ?? '',
-    topic: isOurs ? raw.topic : (death?.topic ?? raw.topic),
-    exchange: isOurs ? raw.exchange : (death?.exchange ?? raw.exchange),
-    reason: isOurs ? reason : (death?.reason ?? 'unknown'),
+    topic: raw.topic,
+    exchange: raw.exchange,
+    reason: typeof reason === 'string' ? reason : (death?.reason ?? 'unknown'),
     code: typeof code === 'string' ? code : undefined,
     attempts: failedAttempts,
     at: at === undefined || Number.isNaN(at.getTime()) ? undefined : at,
     bytes: raw.bytes,
     contentType: raw.contentType,
     headers: Object.fromEntries(Object.entries(headers).filter(([name]) => !isReserved(name))),
-  }
-}
-
-interface Death {
-  readonly reason: string | undefined
-  readonly exchange: string | undefined
-  readonly topic: string | undefined
-  readonly at: Date | undefined
-}
-
-/** What the broker wrote when it moved a message here: the newest first. */
-function deathOf(header: unknown): Death | undefined {
-  const first: unknown = Array.isArray(header) ? header[0] : undefined
-  if (typeof first !== 'object' || first === null) return undefined
-  const { reason, exchange, 'routing-keys': keys, time } = first as Readonly<Record<string, unknown>>
-  const key: unknown = Array.isArray(keys) ? keys[0] : undefined
-  return {
-    reason: typeof reason === 'string' ? reason : undefined,
-    exchange: typeof exchange === 'string' ? exchange : undefined,
-    topic: typeof key === 'string' ? key : undefined,
-    at: typeof time === 'number' ? new Date(time * 1_000) : undefined,
   }
 }
 

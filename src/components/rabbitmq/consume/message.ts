@@ -5,6 +5,7 @@ import { checkData, type StandardSchema } from '../../../core/standard-schema.ts
 import { bodyOf, type Delivered } from '../connect/driver.ts'
 import { isReserved } from '../publish/message.ts'
 import { HEADER } from '../topology/names.ts'
+import { deathOf } from './death.ts'
 
 /** A message as it came, for mapping those of others. */
 export interface RawMessage {
@@ -86,9 +87,10 @@ export function readDelivery(delivered: Delivered): Delivery {
   const { bytes, contentType } = bodyOf(delivered)
   const counted = countOf(headers['x-delivery-count'])
   const kept = countOf(headers[HEADER.redeliveries])
+  const death = headers['x-death'] === undefined ? undefined : deathOf(headers)
   const raw: RawMessage = {
-    topic: textOf(headers[HEADER.topic]) ?? delivered.routingKey,
-    exchange: textOf(headers[HEADER.exchange]) ?? delivered.exchange,
+    topic: textOf(headers[HEADER.topic]) ?? death?.topic ?? delivered.routingKey,
+    exchange: textOf(headers[HEADER.exchange]) ?? death?.exchange ?? delivered.exchange,
     bytes,
     contentType,
     contentEncoding: delivered.contentEncoding,
