@@ -26,11 +26,26 @@ export async function migrateEngine(db: EngineDatabase, signal?: AbortSignal): P
       await tx.query('select pg_advisory_xact_lock($1)', [MIGRATE_LOCK])
       const from = await readVersion(tx)
       refuseNewer(db.name, from)
+      await ownSchema(tx)
       for (const step of STEPS.slice(from)) await tx.script(step)
       await writeMeta(tx)
       return { from, to: SCHEMA_VERSION }
     },
     { label: 'sluice.migrate', timeout: '60s', ...(signal === undefined ? {} : { signal }) },
+  )
+}
+
+/**
+ * The schema is made where there is none, and what is made in it belongs to whoever it belongs to: the app's own role,
+ * which later makes and drops partitions, also where another one, or a superuser, migrates.
+ */
+async function ownSchema(tx: Transaction): Promise<void> {
+  // Of `create schema if not exists` the right to make schemas is asked also where there is one.
+  const there = await tx.queryOne<{ found: boolean }>(`select to_regnamespace('sluice') is not null as found`)
+  if (there?.found !== true) await tx.execute('create schema sluice')
+  await tx.query(
+    `select set_config('role', r.rolname, true) from pg_namespace n join pg_roles r on r.oid = n.nspowner
+     where n.nspname = 'sluice' and r.rolname <> current_user and pg_has_role(current_user, r.oid, 'member')`,
   )
 }
 

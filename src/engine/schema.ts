@@ -12,8 +12,6 @@ import { TICK_LOCK } from './locks.ts'
 export const SCHEMA_VERSION = 1
 
 export const SCHEMA_V1 = `
-create schema if not exists sluice;
-
 -- Schema version, and the system identifier of the cluster that the transaction ids in here belong to.
 create table sluice.meta (k text primary key, v text not null);
 

@@ -37,9 +37,12 @@ async function runNext(
   migrations: readonly Migration[],
 ): Promise<string | undefined> {
   await tx.query('select pg_advisory_xact_lock($1)', [LOCK])
-  await tx.execute(
-    `create table if not exists ${TABLE} (position int primary key, name text not null unique, checksum text, ran_at timestamptz not null default now())`,
-  )
+  // Asked first, because `create table if not exists` wants the right to make tables also where it is there.
+  const [there] = await tx.query<{ found: boolean }>(`select to_regclass('${TABLE}') is not null as found`)
+  if (there?.found !== true)
+    await tx.execute(
+      `create table ${TABLE} (position int primary key, name text not null unique, checksum text, ran_at timestamptz not null default now())`,
+    )
   const done = await tx.query<{ name: string; checksum: string | null }>(
     `select name, checksum from ${TABLE} order by position`,
   )
