@@ -35,6 +35,8 @@ export interface DurableOptions {
   readonly shutdownTimeout?: string
   /** Of jobs and events. @default theirs */
   readonly pollInterval?: string
+  /** Behind a pooler that hands each transaction to another session. @default false */
+  readonly pooled?: boolean
   /** What this process takes for the time. @default the system's */
   readonly clock?: Clock
   /** A part of each handler, before its effect. */
@@ -49,7 +51,10 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
   const more = clock === undefined ? {} : { clock }
   await using stack = new AsyncDisposableStack()
   const { api: db } = stack.use(
-    await connectComponent(postgres({ dsn, maxOpenConns: 4 }), { name: 'db', ...more }),
+    await connectComponent(
+      postgres({ dsn, maxOpenConns: 4, ...(options.pooled === true ? { preparedStatements: false } : {}) }),
+      { name: 'db', ...more },
+    ),
   )
   const required = { required: { postgres: db }, ...more }
   const handle = async (
