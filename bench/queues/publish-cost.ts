@@ -6,12 +6,16 @@
  * server's counts of a session are sure only once it has ended, so each look comes after the publisher has closed; the
  * transactions of opening and closing are in it, shared out over all events.
  */
+import { createRequire } from 'node:module'
 import pg from 'pg'
 import { postgres } from '../../src/components/postgres/index.ts'
 import { events } from '../../src/events/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { payload } from './queue.ts'
 import { NOTED, subscribe } from './topics.ts'
+
+// Ours: the peers brought a copy of their own.
+const driver = createRequire(new URL('../../package.json', import.meta.url))('pg') as typeof pg
 
 export interface PublishCost {
   readonly statements: number
@@ -53,7 +57,8 @@ async function publishAfter(dsn: string, count: number, subscriptions: number): 
 
 /** Statements that connections of this thread send meanwhile: those of opening and closing are among them. */
 async function countStatements(work: () => Promise<void>): Promise<number> {
-  const prototype = pg.Connection.prototype as unknown as Record<
+  const { Connection } = driver
+  const prototype = Connection.prototype as unknown as Record<
     'query' | 'execute',
     (...args: unknown[]) => unknown
   >
