@@ -1,8 +1,11 @@
-/** Workers that die, freeze, block and leave, as processes of their own, and what becomes of their tasks. */
+/**
+ * Workers that die, freeze, block and leave, as processes of their own, and what becomes of their tasks. Each test mostly
+ * waits until somebody counts as dead: they wait together.
+ */
 import assert from 'node:assert/strict'
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { test } from 'node:test'
+import { suite, test } from 'node:test'
 import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
 import { claimTasks } from '../../src/engine/tasks/claim.ts'
 import type { HeldTask, NewTask } from '../../src/engine/tasks/task.ts'
@@ -14,76 +17,78 @@ import { openEngine, type OwnEngine } from './leases-support.ts'
 const server = await serverAt('postgres')
 const options = { skip: server.skip, timeout: 120_000 }
 
-test('tasks of a killed process are ready again before its lease is over', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using mine = await openEngine(own.dsn)
-  const queue = await enqueue(mine, 3, { max_attempt: 2 })
-  await enqueue(mine, 2, { max_attempt: 1, prio: 0 })
-  await using program = await start(own.dsn, 5)
-  // Nobody waits for the end of the lease: the lock of the process is free.
-  await mine.db.execute(`update sluice.worker set ttl = '1 hour' where id = $1`, [program.id])
-  program.child.kill('SIGKILL')
-  const tasks = await claimed(mine, queue, 3)
-  assert.deepEqual(
-    tasks.map(({ attempt, errs }) => ({ attempt, errors: errs?.map(({ error }) => error) })),
-    Array.from({ length: 3 }, () => ({ attempt: 2, errors: ['worker lost'] })),
-  )
-  const dead = await mine.db.query<{ why: string; errs: unknown[] }>('select why, errs from sluice.dead')
-  assert.deepEqual(
-    dead.map(({ why, errs }) => [why, errs.length]),
-    [
-      ['worker lost', 1],
-      ['worker lost', 1],
-    ],
-  )
-})
+suite('workers', { concurrency: 4 }, () => {
+  test('tasks of a killed process are ready again before its lease is over', options, async () => {
+    await using own = await ownDatabase(server.url)
+    await using mine = await openEngine(own.dsn)
+    const queue = await enqueue(mine, 3, { max_attempt: 2 })
+    await enqueue(mine, 2, { max_attempt: 1, prio: 0 })
+    await using program = await start(own.dsn, 5)
+    // Nobody waits for the end of the lease: the lock of the process is free.
+    await mine.db.execute(`update sluice.worker set ttl = '1 hour' where id = $1`, [program.id])
+    program.child.kill('SIGKILL')
+    const tasks = await claimed(mine, queue, 3)
+    assert.deepEqual(
+      tasks.map(({ attempt, errs }) => ({ attempt, errors: errs?.map(({ error }) => error) })),
+      Array.from({ length: 3 }, () => ({ attempt: 2, errors: ['worker lost'] })),
+    )
+    const dead = await mine.db.query<{ why: string; errs: unknown[] }>('select why, errs from sluice.dead')
+    assert.deepEqual(
+      dead.map(({ why, errs }) => [why, errs.length]),
+      [
+        ['worker lost', 1],
+        ['worker lost', 1],
+      ],
+    )
+  })
 
-test('what a frozen process answers when it wakes up changes nothing', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using mine = await openEngine(own.dsn)
-  const queue = await enqueue(mine, 2, {})
-  await using program = await start(own.dsn, 2)
-  program.child.kill('SIGSTOP')
-  const tasks = await claimed(mine, queue, 2)
-  const { late } = (await mine.db.queryOne<{ late: boolean }>(
-    `select dead_at >= beat + ttl as late from sluice.worker where id = $1`,
-    [program.id],
-  ))!
-  assert.ok(late, 'it may come back until its lease is over')
-  const lost = program.says('lost')
-  const again = program.says('again')
-  program.child.kill('SIGCONT')
-  assert.equal((await lost)['code'], 'SLUICE_LEASE_LOST')
-  assert.notEqual((await again)['id'], program.id)
-  program.child.send({ kind: 'ack' })
-  assert.equal((await program.says('acked'))['count'], 0)
-  const rows = await mine.db.query<{ owner: string }>('select owner from sluice.task')
-  assert.deepEqual(
-    rows.map(({ owner }) => owner),
-    tasks.map(() => mine.engine.worker.lease?.id),
-  )
-})
+  test('what a frozen process answers when it wakes up changes nothing', options, async () => {
+    await using own = await ownDatabase(server.url)
+    await using mine = await openEngine(own.dsn)
+    const queue = await enqueue(mine, 2, {})
+    await using program = await start(own.dsn, 2)
+    program.child.kill('SIGSTOP')
+    const tasks = await claimed(mine, queue, 2)
+    const { late } = (await mine.db.queryOne<{ late: boolean }>(
+      `select dead_at >= beat + ttl as late from sluice.worker where id = $1`,
+      [program.id],
+    ))!
+    assert.ok(late, 'it may come back until its lease is over')
+    const lost = program.says('lost')
+    const again = program.says('again')
+    program.child.kill('SIGCONT')
+    assert.equal((await lost)['code'], 'SLUICE_LEASE_LOST')
+    assert.notEqual((await again)['id'], program.id)
+    program.child.send({ kind: 'ack' })
+    assert.equal((await program.says('acked'))['count'], 0)
+    const rows = await mine.db.query<{ owner: string }>('select owner from sluice.task')
+    assert.deepEqual(
+      rows.map(({ owner }) => owner),
+      tasks.map(() => mine.engine.worker.lease?.id),
+    )
+  })
 
-test('a process whose event loop is blocked keeps its lease', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using mine = await openEngine(own.dsn)
-  await enqueue(mine, 1, {})
-  await using program = await start(own.dsn, 1)
-  program.child.send({ kind: 'block', ms: soakCycles(10_000, 20_000) })
-  assert.equal((await program.says('blocked'))['id'], program.id)
-  program.child.send({ kind: 'ack' })
-  assert.equal((await program.says('acked'))['count'], 1)
-})
+  test('a process whose event loop is blocked keeps its lease', options, async () => {
+    await using own = await ownDatabase(server.url)
+    await using mine = await openEngine(own.dsn)
+    await enqueue(mine, 1, {})
+    await using program = await start(own.dsn, 1)
+    program.child.send({ kind: 'block', ms: soakCycles(10_000, 20_000) })
+    assert.equal((await program.says('blocked'))['id'], program.id)
+    program.child.send({ kind: 'ack' })
+    assert.equal((await program.says('acked'))['count'], 1)
+  })
 
-test('what a process leaves behind when it closes is free at once', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using mine = await openEngine(own.dsn)
-  const queue = await enqueue(mine, 2, {})
-  await using program = await start(own.dsn, 2)
-  const ended = once(program.child, 'exit')
-  program.child.send({ kind: 'close' })
-  assert.deepEqual(await ended, [0, null])
-  assert.equal((await claimed(mine, queue, 2)).length, 2)
+  test('what a process leaves behind when it closes is free at once', options, async () => {
+    await using own = await ownDatabase(server.url)
+    await using mine = await openEngine(own.dsn)
+    const queue = await enqueue(mine, 2, {})
+    await using program = await start(own.dsn, 2)
+    const ended = once(program.child, 'exit')
+    program.child.send({ kind: 'close' })
+    assert.deepEqual(await ended, [0, null])
+    assert.equal((await claimed(mine, queue, 2)).length, 2)
+  })
 })
 
 interface Program extends AsyncDisposable {
