@@ -34,6 +34,12 @@ const ANSWERS: Readonly<Record<string, Reading>> = {
     retryable: true,
     hint: 'Stop the consumers of the group first.',
   },
+  // To a commit from outside of a group that has members.
+  UNKNOWN_MEMBER_ID: {
+    code: 'SLUICE_CONFLICT',
+    retryable: true,
+    hint: 'Stop the consumers of the group first.',
+  },
   POLICY_VIOLATION: { code: 'SLUICE_QUERY', retryable: false },
   INVALID_REPLICATION_FACTOR: { code: 'SLUICE_INVALID_ARGUMENT', retryable: false },
   INVALID_PARTITIONS: { code: 'SLUICE_INVALID_ARGUMENT', retryable: false },
@@ -65,6 +71,17 @@ export function driverError(thrown: unknown, component: string, sent = false): S
     return new SluiceError('SLUICE_AUTH', `${component}: the brokers refused the credentials`, {
       component,
       hint: 'Check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_MECHANISM.',
+    })
+  }
+  const unknown = all.find(
+    (each) => each['code'] === 'PLT_KFK_USER' && each.message.startsWith('Unknown topic'),
+  )
+  if (unknown !== undefined) {
+    return new SluiceError('SLUICE_QUERY', `${component}: there is no such topic`, {
+      cause: error,
+      component,
+      retryable: true,
+      hint: 'Create the topic; a new one may take a moment.',
     })
   }
   if (codes.has('PLT_KFK_UNSUPPORTED_API') || codes.has('PLT_KFK_UNSUPPORTED'))

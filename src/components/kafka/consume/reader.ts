@@ -136,7 +136,9 @@ export class Reader {
       this.#dispatcher.abort(signal.reason)
     }
     this.#timer?.cancel()
-    if (!signal.aborted) await waitOrAbort(this.commit(), signal).catch(() => undefined)
+    // One that is under way says less than what has finished by now.
+    const last = (this.#committing ?? Promise.resolve()).then(() => this.commit())
+    await waitOrAbort(last, signal).catch(() => undefined)
     await this.#life.stop()
     this.#joined.reject(new Error('stopped before it had joined'))
   }
