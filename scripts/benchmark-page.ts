@@ -47,6 +47,14 @@ export const CHAPTERS: Readonly<Record<string, Chapter>> = {
       { ratio: 'redis_set_vs_raw', bound: 'least', value: 0.9 },
     ],
   },
+  replicator: {
+    title: 'Replicator',
+    text: "A stream of full states over a WebSocket on loopback into Redis: entities of 300 bytes, 20,000 keys, source, Redis and receivers as processes of their own. Ours stores each batch as one unit that checks its fence, compares versions and keeps the cursor; the plain SETs do none of it. Ratios are our throughput over the peer's.",
+    targets: [
+      { ratio: 'applied_vs_parse', bound: 'least', value: 0.85 },
+      { ratio: 'applied_vs_naive', bound: 'least', value: 10 },
+    ],
+  },
   start: {
     title: 'Start',
     text: "From the start of the process to the first 200 on `/livez`, with three components whose servers do not answer; compiled JavaScript. Ratios are our time over the peer's.",

@@ -1,0 +1,28 @@
+/** What the processes of the benchmark `replicator` say to each other. */
+
+/** Asks the source to send messages to those who subscribed under `path`. */
+export interface Burst {
+  readonly path: string
+  readonly count: number
+  /** Messages a second; 0 for as fast as they are taken. */
+  readonly rate: number
+  /** So many keys get nine of ten messages; 0 for all alike. */
+  readonly hot: number
+}
+
+/** What a receiver is asked. `count` of `caughtUp`: changes that may still wait. */
+export type Question =
+  | { readonly ask: 'round'; readonly count: number; readonly rate?: number; readonly hot?: number }
+  | { readonly ask: 'send'; readonly count: number; readonly rate?: number }
+  | { readonly ask: 'ended' | 'caughtUp'; readonly count: number }
+  | { readonly ask: 'connect' | 'facts' }
+
+export interface Answer {
+  readonly value: number
+  /** Share of the messages that took no write of their own. */
+  readonly saved?: number
+  readonly p50?: number
+  readonly p99?: number
+  readonly rows?: number
+  readonly dropped?: number
+}
