@@ -23,7 +23,7 @@ const CONNECTIONS = 10
 export const benchmark: Benchmark = {
   doc: 'the embedded PostgreSQL: first and later starts, joining, stopping, memory, test databases',
   peers: [],
-  async run({ quick, rounds }) {
+  async run({ rounds }) {
     const parent = await mkdtemp(join(tmpdir(), 'sluice-bench-'))
     let directories = 0
     const fresh = (): string => join(parent, String(directories++))
@@ -54,7 +54,8 @@ export const benchmark: Benchmark = {
         },
       ]
       return {
-        settings: { postgres: (await versionOf(made)) ?? '', connections: CONNECTIONS, quick },
+        versions: { postgresql: (await versionOf(made)) ?? 'unknown' },
+        settings: { connections: CONNECTIONS },
         rows: await rounds(subjects, { rounds: 9, quickRounds: 3 }),
         ratios: {},
       }

@@ -51,7 +51,7 @@ async function measure(benchmarkName: string, benchmark: Benchmark): Promise<Rep
   const seconds = Math.round((performance.now() - startedAt) / 100) / 10
   return {
     name: benchmarkName,
-    versions: versionsOf(benchmark.peers),
+    versions: { ...versionsOf(benchmark.peers), ...measured.versions },
     settings: {
       quick,
       ...measured.settings,

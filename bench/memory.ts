@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ratio, type Benchmark } from './harness/benchmark.ts'
+import { versionOfOurs } from './harness/peers.ts'
 import { buildStage, serve } from './harness/stage.ts'
 
 const REQUESTS = 100
@@ -19,7 +20,7 @@ const WITH_BOTH = 'sluice, embedded PostgreSQL and cache in memory'
 export const benchmark: Benchmark = {
   doc: 'resident memory of an idle service with embedded PostgreSQL and cache in memory, beside Fastify',
   peers: [],
-  async run({ rounds, note, quick }) {
+  async run({ rounds, note }) {
     note('compiling sluice')
     using stage = await buildStage()
     const directory = await mkdtemp(join(tmpdir(), 'sluice-bench-'))
@@ -37,7 +38,8 @@ export const benchmark: Benchmark = {
         { rounds: 7, quickRounds: 2 },
       )
       return {
-        settings: { requests: REQUESTS, idleMs: IDLE_MS, quick },
+        versions: { fastify: versionOfOurs('fastify') },
+        settings: { requests: REQUESTS, idleMs: IDLE_MS },
         rows,
         ratios: { memory_vs_fastify: ratio(rows, WITH_BOTH, 'fastify') },
       }

@@ -5,12 +5,12 @@
  * Each caller waits for its answer before it asks again. `pg` is measured as its users have it (a pool of ten, a text
  * with parameters), and as one that knows it well would (named statements, a pipelining client).
  */
-import { createRequire } from 'node:module'
 import pg from 'pg'
 import { postgres } from '../src/components/postgres/index.ts'
 import { connectComponent } from '../src/testing/connect-component.ts'
 import { ratio, type Benchmark, type Subject } from './harness/benchmark.ts'
 import { testServer } from './harness/database.ts'
+import { versionOfOurs } from './harness/peers.ts'
 
 const CALLERS = 50
 const POOL = 10
@@ -49,7 +49,8 @@ export const benchmark: Benchmark = {
       ])
       const rows = await rounds(subjects)
       return {
-        settings: { callers: CALLERS, pool: POOL, selects: many, server: server.version, pg: pgVersion() },
+        versions: { pg: versionOfOurs('pg'), postgresql: server.version },
+        settings: { callers: CALLERS, pool: POOL, selects: many },
         rows,
         ratios: {
           query_50_vs_pg_pool: ratio(rows, 'sluice, 50 callers', 'pg pool of 10, 50 callers'),
@@ -78,8 +79,4 @@ async function run(select: Select, callers: number, selects: number): Promise<nu
   const startedAt = performance.now()
   await Promise.all(Array.from({ length: callers }, caller))
   return (selects * 1_000) / (performance.now() - startedAt)
-}
-
-function pgVersion(): string {
-  return (createRequire(import.meta.url)('pg/package.json') as { version: string }).version
 }

@@ -6,11 +6,11 @@
  * has a deadline of the driver's own, and without that deadline, which a plain client then lacks and an operation of
  * sluice has all the same.
  */
-import { createRequire } from 'node:module'
 import { createClient } from 'redis'
 import { redis } from '../src/components/redis/index.ts'
 import { connectComponent } from '../src/testing/connect-component.ts'
 import { ratio, type Benchmark, type Subject } from './harness/benchmark.ts'
+import { versionOfOurs } from './harness/peers.ts'
 
 const CALLERS = 100
 const KEYS = 1_000
@@ -59,14 +59,10 @@ export const benchmark: Benchmark = {
       }
       for (const [name, ask] of Object.entries(inBatches)) subjects.push(oneAfterAnother(name, ask, batches))
       const rows = await rounds(subjects)
+      const server = /^redis_version:(\S+)/m.exec(await bare.info('server'))?.[1] ?? 'unknown'
       return {
-        settings: {
-          callers: CALLERS,
-          calls: many,
-          batch: BATCH,
-          valueBytes: VALUE.length,
-          redis: driverVersion(),
-        },
+        versions: { redis: versionOfOurs('redis'), 'redis-server': server },
+        settings: { callers: CALLERS, calls: many, batch: BATCH, valueBytes: VALUE.length },
         rows,
         ratios: {
           redis_get_vs_raw: ratio(rows, 'sluice get', 'node-redis get'),
@@ -114,9 +110,4 @@ function oneAfterAnother(name: string, ask: AskMany, batches: number): Subject {
       return ((batches * BATCH) / (performance.now() - startedAt)) * 1_000
     },
   }
-}
-
-function driverVersion(): string {
-  const { version } = createRequire(import.meta.url)('redis/package.json') as { version: string }
-  return version
 }

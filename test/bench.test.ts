@@ -75,6 +75,18 @@ test('the page shows each row, each ratio with its target, and says which were m
   assert.match(page, /[^\n]\n$/)
 })
 
+test('figures that are wanted stand beside the row that they are wanted of', () => {
+  const rows = [
+    { subject: 'sluice, 1 caller', value: 1_501, unit: 'ns/call' },
+    { subject: 'sluice, 50 callers', value: 300, unit: 'ns/call' },
+    { subject: 'other', value: 1, unit: 'ns/call' },
+  ]
+  const page = benchmarkPage([{ ...report, name: 'operate', rows, ratios: {} }])
+  assert.match(page, /^\| sluice, 1 caller \| 1,501 \| ns\/call \| at most 1,500 \(\*\*missed\*\*\) \|$/m)
+  assert.match(page, /^\| sluice, 50 callers \| 300 \| ns\/call \| at most 1,500 \|$/m)
+  assert.match(page, /^\| other \| 1 \| ns\/call \| \|$/m)
+})
+
 test('the chapters of the page have one order, whatever that of the reports', () => {
   const named = (name: string): Report => ({ ...report, name, ratios: {} })
   const titles = benchmarkPage([named('own'), named('hello'), named('pool'), named('redis')]).match(

@@ -45,6 +45,8 @@ export interface Row {
 }
 
 export interface Measured {
+  /** Of what is measured besides Node.js, sluice and the peers: drivers and servers. */
+  readonly versions?: Readonly<Record<string, string>>
   /** What was held equal: tasks, callers, sizes. */
   readonly settings: Readonly<Record<string, string | number | boolean>>
   readonly rows: readonly Row[]

@@ -36,6 +36,11 @@ export function versionsOf(peers: readonly string[]): Record<string, string> {
   return versions
 }
 
+/** Of a package that the project itself depends on. */
+export function versionOfOurs(name: string): string {
+  return versionIn(join(BENCH, '..', 'node_modules', name))
+}
+
 function versionIn(directory: string): string {
   const { version } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as { version: string }
   return version
