@@ -5,7 +5,8 @@
  *
  * A frame with its keys in this order is cut at its keys and only `data` is parsed: what is between them is the value of
  * `data` exactly if it parses by itself, so the frame is checked as a whole, and the text of the entity is there without
- * being written again. Any other order is parsed as a whole. Measured, 300 bytes: 0.9 microseconds against 1.9.
+ * being written again. Any other order is parsed as a whole. Measured with 300 bytes: 1.3 microseconds, as long as parsing
+ * the frame alone takes; 1.9 with the entity written again.
  *
  * Frames with `type` are the protocol's own: `subscribed`, `reload`, `heartbeat`, `error`.
  */
@@ -40,45 +41,60 @@ export type FrameReader = (text: string, handler: FrameHandler) => void
 /** A reader of frames for these lanes. It never throws for what is in a frame. */
 export function frameReader(lanes: readonly LaneSpec[]): FrameReader {
   const routes = new Map<string, Route>()
+  const prefixes: Prefix[] = []
   for (const { name, plural } of lanes) {
     routes.set(name, { lane: name, bulk: false })
     routes.set(plural, { lane: name, bulk: true })
+    for (const kind of KINDS) {
+      const text = `{"entity_type":${JSON.stringify(name)},"message_type":"${kind}","entity_id":"`
+      prefixes.push({ text, lane: name, kind })
+    }
   }
+  let latest = prefixes[0]
   return (text, handler) => {
-    if (!readFast(text, routes, handler.receiver)) readSlow(text, routes, handler)
+    if (latest === undefined || !text.startsWith(latest.text)) {
+      const found = prefixes.find((prefix) => text.startsWith(prefix.text))
+      if (found === undefined) {
+        readSlow(text, routes, handler)
+        return
+      }
+      latest = found
+    }
+    if (!readFast(text, latest, handler.receiver)) readSlow(text, routes, handler)
   }
 }
 
-const TYPE_KEY = '{"entity_type":"'
-const KIND_KEY = ',"message_type":"'
-const ID_KEY = ',"entity_id":"'
+/** How frames of one lane and kind begin: compared as a whole, the one of the last frame first. */
+interface Prefix {
+  readonly text: string
+  readonly lane: string
+  readonly kind: 'full' | 'partial' | 'delete'
+}
+
+const KINDS = ['full', 'partial', 'delete'] as const
 const DATA_KEY = ',"data":'
 const STREAM_KEY = ',"stream_id":"'
 
 /** @returns false where the frame is not of the usual form; nothing was done then */
-function readFast(text: string, routes: ReadonlyMap<string, Route>, receiver: Receiver): boolean {
-  if (!text.startsWith(TYPE_KEY)) return false
-  const typeEnd = text.indexOf('"', TYPE_KEY.length)
-  const route = routes.get(text.slice(TYPE_KEY.length, typeEnd))
-  if (route === undefined || route.bulk || !text.startsWith(KIND_KEY, typeEnd + 1)) return false
-  const kindAt = typeEnd + 1 + KIND_KEY.length
-  const kindEnd = text.indexOf('"', kindAt)
-  const kind = kindOf(text.slice(kindAt, kindEnd))
-  if (kind === undefined || !text.startsWith(ID_KEY, kindEnd + 1)) return false
-  const idAt = kindEnd + 1 + ID_KEY.length
-  const idEnd = text.indexOf('"', idAt)
-  if (idEnd <= idAt || idEnd - idAt > MAX_ID_LENGTH) return false
-  const id = text.slice(idAt, idEnd)
-  // An escape, or what may not stand in a JSON string as it is.
-  if (!PLAIN.test(id)) return false
+function readFast(text: string, { text: prefix, lane, kind }: Prefix, receiver: Receiver): boolean {
+  const idAt = prefix.length
+  let idEnd = idAt
+  for (; ; idEnd++) {
+    const code = text.charCodeAt(idEnd)
+    if (code === QUOTE) break
+    // An escape, the end (NaN), or what may not stand in a JSON string as it is.
+    if (code === BACKSLASH || !(code >= SPACE)) return false
+  }
+  if (idEnd === idAt || idEnd - idAt > MAX_ID_LENGTH) return false
   const tail = text.lastIndexOf(STREAM_KEY)
   const end = text.length - 2
   if (tail <= idEnd || text.charCodeAt(end) !== QUOTE || text.charCodeAt(end + 1) !== BRACE) return false
   const at = parseBetween(text, tail + STREAM_KEY.length, end)
   if (at === undefined) return false
+  const id = text.slice(idAt, idEnd)
   if (tail === idEnd + 1) {
     if (kind !== 'delete') return false
-    receiver.message(route.lane, kind, id, '', undefined, at)
+    receiver.message(lane, kind, id, '', undefined, at)
     return true
   }
   if (!text.startsWith(DATA_KEY, idEnd + 1)) return false
@@ -89,9 +105,9 @@ function readFast(text: string, routes: ReadonlyMap<string, Route>, receiver: Re
   } catch {
     return false
   }
-  if (kind === 'delete') receiver.message(route.lane, kind, id, '', undefined, at)
+  if (kind === 'delete') receiver.message(lane, kind, id, '', undefined, at)
   else if (!isObject(data)) return false
-  else receiver.message(route.lane, kind, id, json, data, at)
+  else receiver.message(lane, kind, id, json, data, at)
   return true
 }
 
@@ -184,7 +200,7 @@ function isObject(value: unknown): value is EntityData {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-// eslint-disable-next-line no-control-regex -- they are what is looked for
-const PLAIN = /^[^\\\u0000-\u001f]*$/
 const QUOTE = 34
+const BACKSLASH = 92
+const SPACE = 32
 const BRACE = 125
