@@ -14,6 +14,7 @@
  * signal aborts, whatever its handlers do. Work that throws is logged, and its shard rests for a while.
  */
 import { onAbort } from '../core/abort.ts'
+import { Alarm } from '../core/alarm.ts'
 import { SluiceError, toError } from '../core/errors.ts'
 import { Lifecycle } from '../core/lifecycle.ts'
 import type { Engine } from './engine.ts'
@@ -51,18 +52,18 @@ export class ShardLeases {
   readonly #held = new Map<number, HeldLease>()
   readonly #resting = new Map<number, number>()
   readonly #lifecycle: Lifecycle
+  readonly #alarm: Alarm
   /** Work that has settled so far. */
   #settled = 0
   #ensured = false
   #contending: { readonly worker: string; readonly at: number } | undefined
-  #nudge: (() => void) | undefined
-  #nudged = false
   #releases: readonly (() => void)[] = []
 
   constructor(options: ShardLeasesOptions) {
     const { engine, kind, ref } = options
     this.#options = options
     this.#set = { kind, ref }
+    this.#alarm = new Alarm(engine.clock)
     this.#topic = leaseTopic(kind, ref)
     this.#lifecycle = new Lifecycle({
       name: `the leases ${kind}${ref}`,
@@ -94,8 +95,7 @@ export class ShardLeases {
 
   /** Looks again soon. */
   look(): void {
-    this.#nudged = true
-    this.#nudge?.()
+    this.#alarm.ring()
   }
 
   #start(): void {
@@ -122,32 +122,15 @@ export class ShardLeases {
           engine.log.debug({ err: toError(error) }, `shards of ${this.#topic} could not be looked after`)
         }
         await engine.clock.sleep(MIN_GAP_MS, { signal })
-        await this.#pause(signal)
+        // Until the next poll, a hint, or the stop.
+        await this.#alarm.wait(POLL_MS * (0.8 + 0.4 * engine.random()), signal)
       }
     } finally {
       if (this.#contending !== undefined) await this.#withdraw(this.#contending.worker)
     }
   }
 
-  /** Until the next poll, a hint, or the stop. */
-  async #pause(signal: AbortSignal): Promise<void> {
-    const { clock, random } = this.#options.engine
-    if (this.#nudged || signal.aborted) return
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        timer.cancel()
-        release()
-        this.#nudge = undefined
-        resolve()
-      }
-      const timer = clock.setTimer(done, POLL_MS * (0.8 + 0.4 * random()))
-      const release = onAbort(signal, done)
-      this.#nudge = done
-    })
-  }
-
   async #look(signal: AbortSignal): Promise<void> {
-    this.#nudged = false
     const { engine, shards } = this.#options
     const worker = engine.worker.lease
     if (worker === undefined) return

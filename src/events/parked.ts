@@ -3,6 +3,7 @@
  * follow in order. A key is out of here when nothing of it waits any more; its events then come from the log again.
  */
 import { onAbort } from '../core/abort.ts'
+import { Alarm } from '../core/alarm.ts'
 import { backoffMs } from '../core/backoff.ts'
 import { hasCode, SluiceError, toError } from '../core/errors.ts'
 import { letGoWhenIdle } from '../engine/let-go.ts'
@@ -27,16 +28,16 @@ const BACKOFF = { baseMs: 100, capMs: 3_000 }
 export class ParkedKeys {
   readonly #parts: SubscriberParts
   readonly #cursor: CursorOwner
+  readonly #alarm: Alarm
   readonly #waiting = new Map<string, number>()
   #total = 0
-  #nudge: (() => void) | undefined
-  #nudged = false
   #careful = true
   #room: PromiseWithResolvers<void> | undefined
 
   constructor(parts: SubscriberParts, cursor: CursorOwner) {
     this.#parts = parts
     this.#cursor = cursor
+    this.#alarm = new Alarm(parts.engine.clock)
   }
 
   has(key: string | null): boolean {
@@ -78,8 +79,7 @@ export class ParkedKeys {
 
   /** Something was written, or is due. */
   look(): void {
-    this.#nudged = true
-    this.#nudge?.()
+    this.#alarm.ring()
   }
 
   /** Until the signal aborts. Rejects with SLUICE_LEASE_LOST only. */
@@ -89,7 +89,6 @@ export class ParkedKeys {
     let failures = 0
     try {
       while (!draining.aborted) {
-        this.#nudged = false
         let wait = POLL_MS
         try {
           if (!gate.isClosed && (await this.#round(signal)) > 0) continue
@@ -105,7 +104,7 @@ export class ParkedKeys {
           )
           wait = 10 + backoffMs(++failures, engine.random(), BACKOFF)
         }
-        await this.#pause(wait + 1, draining)
+        await this.#alarm.wait(wait + 1, draining)
       }
     } finally {
       offHint()
@@ -193,22 +192,6 @@ export class ParkedKeys {
   #count(key: string, count: number): void {
     this.#waiting.set(key, (this.#waiting.get(key) ?? 0) + count)
     this.#total += count
-  }
-
-  async #pause(ms: number, signal: AbortSignal): Promise<void> {
-    if (this.#nudged || signal.aborted) return
-    const { clock } = this.#parts.engine
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        timer.cancel()
-        release()
-        this.#nudge = undefined
-        resolve()
-      }
-      const timer = clock.setTimer(done, ms)
-      const release = onAbort(signal, done)
-      this.#nudge = done
-    })
   }
 }
 

@@ -1,5 +1,5 @@
 /** Something that is done again and again: at intervals, earlier where it asks for that or a hint comes. */
-import { onAbort } from '../core/abort.ts'
+import { Alarm } from '../core/alarm.ts'
 import { toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -11,10 +11,9 @@ export class Rounds {
   readonly #everyMs: number
   readonly #round: (signal: AbortSignal) => Promise<number | undefined>
   readonly #stopping = new AbortController()
+  readonly #alarm: Alarm
   #loop: Promise<void> | undefined
   #offHint: (() => void) | undefined
-  #nudge: (() => void) | undefined
-  #nudged = false
 
   /** `round` answers in how many milliseconds it wants to be called at the latest. */
   constructor(
@@ -26,6 +25,7 @@ export class Rounds {
   ) {
     this.#engine = engine
     this.#log = log
+    this.#alarm = new Alarm(engine.clock)
     this.#what = what
     this.#everyMs = everyMs
     this.#round = round
@@ -38,8 +38,7 @@ export class Rounds {
   }
 
   look(): void {
-    this.#nudged = true
-    this.#nudge?.()
+    this.#alarm.ring()
   }
 
   async stop(): Promise<void> {
@@ -51,9 +50,8 @@ export class Rounds {
   async #run(delayMs: number): Promise<void> {
     const { signal } = this.#stopping
     const { random } = this.#engine
-    if (delayMs > 0) await this.#pause(delayMs)
+    if (delayMs > 0) await this.#alarm.wait(delayMs, signal)
     while (!signal.aborted) {
-      this.#nudged = false
       let next: number | undefined
       try {
         next = await this.#round(signal)
@@ -61,23 +59,7 @@ export class Rounds {
         if (!signal.aborted)
           this.#log.debug({ err: toError(error) }, `${this.#what} failed, and is tried again`)
       }
-      await this.#pause(Math.min(next ?? Infinity, this.#everyMs * (0.8 + 0.4 * random())) + 1)
+      await this.#alarm.wait(Math.min(next ?? Infinity, this.#everyMs * (0.8 + 0.4 * random())) + 1, signal)
     }
-  }
-
-  async #pause(ms: number): Promise<void> {
-    const { signal } = this.#stopping
-    if (this.#nudged || signal.aborted) return
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        timer.cancel()
-        release()
-        this.#nudge = undefined
-        resolve()
-      }
-      const timer = this.#engine.clock.setTimer(done, ms)
-      const release = onAbort(signal, done)
-      this.#nudge = done
-    })
   }
 }
