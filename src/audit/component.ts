@@ -4,7 +4,7 @@ import type { Component, ComponentContext } from '../app/component.ts'
 import { SluiceError } from '../core/errors.ts'
 import type { OperationLimits, OperationSpec } from '../telemetry/operate.ts'
 import type { Audit, AuditRecord } from './api.ts'
-import type { Json } from './canonical.ts'
+import type { Hashed } from './canonical.ts'
 import type { AuditRuntime } from './runtime.ts'
 import type { AuditConfig } from './section.ts'
 
@@ -15,16 +15,8 @@ const HEAD: OperationSpec = Object.freeze({ name: 'head', idempotent: false })
 const SLACK_MS = 5_000
 const CLOSE_MS = 10_000
 
-interface Row {
+interface Row extends Hashed {
   readonly id: string
-  readonly at: Date
-  readonly actor: string
-  readonly action: string
-  readonly subject: string | null
-  readonly before: Json
-  readonly after: Json
-  readonly meta: Json
-  readonly chain: string | null
 }
 
 export function createAudit(context: ComponentContext<AuditConfig>): Component<Audit> {

@@ -6,16 +6,9 @@ import { invalidArgument, SluiceError } from '../core/errors.ts'
 import { REDACTED } from '../core/redact-url.ts'
 import { isSecretName, redactText } from '../telemetry/redact.ts'
 import type { AuditEntry } from './api.ts'
-import { canonicalJson, type Json } from './canonical.ts'
+import { canonicalJson, type Hashed, type Json } from './canonical.ts'
 
-export interface Draft {
-  readonly actor: string
-  readonly action: string
-  readonly subject: string | null
-  readonly before: Json
-  readonly after: Json
-  readonly meta: Json
-  readonly chain: string | null
+export interface Draft extends Omit<Hashed, 'at'> {
   readonly bytes: number
   /** Names the record before it has an id, so that it may be sent again; null in a transaction of the user's. */
   readonly ticket: string | null

@@ -1,7 +1,7 @@
 /** What becomes of slots that nobody was there for, and of the next one behind them: each `missed` with each `overlap`. */
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import type { Cron, CronContext, Missed, Overlap } from '../../src/cron/api.ts'
+import type { Cron, Missed, Overlap } from '../../src/cron/api.ts'
 import { cron } from '../../src/cron/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
@@ -45,7 +45,7 @@ class Held {
   started = 0
   running = 0
   most = 0
-  readonly fn = async (_: CronContext): Promise<void> => {
+  readonly fn = async (): Promise<void> => {
     this.started += 1
     this.most = Math.max(this.most, ++this.running)
     await this.#open.promise
