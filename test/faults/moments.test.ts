@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { ownDatabase } from '../support/own-database.ts'
 import { serverAt } from '../support/servers.ts'
-import { durablePrograms, openDurable, type Durable, type Kind } from './support/durable.ts'
+import { bury, durablePrograms, openDurable, type Durable, type Kind } from './support/durable.ts'
 import { until } from './support/until.ts'
 
 const server = await serverAt('postgres')
@@ -68,15 +68,6 @@ suite('killed', { concurrency: 5, ...options }, () => {
     await finished(heir, 'jobs')
   })
 })
-
-/** As others find it seconds later, which is not what is looked at here: its lock is free, and it is dead. */
-async function bury({ db }: Durable): Promise<void> {
-  await db.execute(
-    `update sluice.worker set dead_at = clock_timestamp() - interval '1 minute'
-     where dead_at is null and (info ->> 'pid')::int <> $1`,
-    [process.pid],
-  )
-}
 
 /** Every order that was committed has its effect, and nothing else has one. */
 async function finished({ db }: Durable, kind: Kind): Promise<void> {

@@ -209,3 +209,12 @@ function start(
     },
   }
 }
+
+/** As others find it seconds later, which is not what is looked at here: its lock is free, and it is dead. */
+export async function bury({ db }: Durable): Promise<void> {
+  await db.execute(
+    `update sluice.worker set dead_at = clock_timestamp() - interval '1 minute'
+     where dead_at is null and (info ->> 'pid')::int <> $1`,
+    [process.pid],
+  )
+}
