@@ -37,14 +37,20 @@ const PRIORITIES = `'{0,1,2,3,4,5,6,7,8,9}'::smallint[]`
 
 /** out: queue, ready, scheduled, running, dead, oldestReadyMs */
 export const QUEUE_FACTS = `
-with running as materialized (
-  select queue, count(*)::int as n from (
-    select queue from sluice.task where owner is not null limit ${MAX_RUNNING}) r group by queue)
-select q.name as queue, (p.ready + k.ready)::int as ready, (p.scheduled + k.scheduled)::int as scheduled,
+with lot as materialized (
+  select t.queue, count(*)::int as n from (select unnest(ids) as id from sluice.lot) l join sluice.task t on t.id = l.id
+  where t.attempt = 0 and t.owner is null group by t.queue),
+running as materialized (
+  select queue, sum(n)::int as n from (
+    select queue, count(*)::int as n from (
+      select queue from sluice.task where owner is not null limit ${MAX_RUNNING}) r group by queue
+    union all select queue, n from lot) r group by queue)
+select q.name as queue, greatest(0, p.ready + k.ready - coalesce(l.n, 0))::int as ready, (p.scheduled + k.scheduled)::int as scheduled,
   coalesce(r.n, 0) as running, d.dead::int as dead,
   greatest(0, extract(epoch from clock_timestamp() - least(p.oldest, k.oldest)) * 1000)::float8 as "oldestReadyMs"
 from (select id, name from sluice.queue order by id limit ${MAX_QUEUES}) q
 left join running r on r.queue = q.id
+left join lot l on l.queue = q.id
 cross join lateral (
   select (select count(*) from (select from sluice.task where queue = q.id and prio = any(${PRIORITIES}) and owner is null
       and key is null and run_at <= clock_timestamp() limit ${MAX_COUNT}) x) as ready,

@@ -17,6 +17,9 @@ export const RETENTION_LOCK = 7_263_001_984_517_236
 /** Workers are looked over: for the statement, tried. */
 export const REAP_LOCK = 7_263_001_984_517_240
 
+/** Class of the two-part keys of queues: tasks of it are taken one by one (shared) or as a lot; for the statement. */
+export const LOT_CLASS = 1_836_020_002
+
 /** Class of the two-part keys of workers, which their sessions hold while they live. */
 const WORKER_CLASS = 1_836_020_001
 

@@ -118,6 +118,7 @@ const FORGET_WORKERS = `
 delete from sluice.worker where id = any(array(
   select id from sluice.worker w where dead_at < clock_timestamp() - interval '1 day'
     and not exists (select from sluice.task t where t.owner = w.id)
+    and not exists (select from sluice.lot l where l.owner = w.id)
     and not exists (select from sluice.lease l where l.owner = w.id)
   order by id limit $1 for update skip locked))`
 

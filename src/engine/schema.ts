@@ -8,6 +8,7 @@
  * - Every stamp is the database's clock; processes never compare it with their own.
  */
 import { TICK_LOCK } from './locks.ts'
+import { CLAIM_FUNCTIONS } from './tasks/claim-sql.ts'
 
 export const SCHEMA_VERSION = 1
 
@@ -66,6 +67,18 @@ create index task_keyed on sluice.task (queue, shard, id) where key is not null;
 create index task_owned on sluice.task (owner) where owner is not null;
 create unique index task_uniq on sluice.task (queue, uniq) where uniq is not null;
 create index task_group on sluice.task (grp) where grp is not null;
+
+-- Tasks that a worker took in one piece, and of which nothing else is written until they end; see tasks/lots.ts.
+create table sluice.lot (
+  id bigint generated always as identity primary key,
+  queue int not null,
+  owner bigint not null,
+  ids bigint[] not null,
+  made timestamptz not null default clock_timestamp()
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500,
+  autovacuum_vacuum_cost_delay = 0);
+create index lot_queue on sluice.lot (queue);
+${CLAIM_FUNCTIONS}
 
 -- Unique for a window of time, longer than the task lives.
 create table sluice.once (queue int not null, uniq text not null, until timestamptz not null, task bigint,

@@ -71,6 +71,10 @@ export class LimitedSource implements TaskSource {
     return blockedFor === undefined ? this.#inner.nextDue() : Promise.resolve(blockedFor)
   }
 
+  async tick(lease: Lease): Promise<void> {
+    await this.#inner.tick?.(lease)
+  }
+
   reset(): void {
     this.#limits.reset()
     this.#inner.reset()

@@ -1,31 +1,138 @@
-/** Tasks without a key: claimed by priority and due time, by whoever asks first. */
-import { ackTasks, failTasks } from '../engine/tasks/finish.ts'
+/**
+ * Tasks without a key: claimed by priority and due time, by whoever asks first. Many at a time are taken as a lot, one
+ * write for all of them; few, one by one.
+ */
+import type { Queryable } from '../engine/database.ts'
+import type { Engine } from '../engine/engine.ts'
 import { claimTasks } from '../engine/tasks/claim.ts'
 import { ClaimPosition } from '../engine/tasks/claim-position.ts'
-import type { DoneTask, SourceHost, TaskSource } from './source.ts'
+import { ackTasks, failTasks, type Ended, type Failed, type FailedAnswer } from '../engine/tasks/finish.ts'
+import { ackLot, settleLots, takeLot, type Lot } from '../engine/tasks/lots.ts'
+import type { HeldTask } from '../engine/tasks/task.ts'
+import type { Lease } from '../engine/worker/worker.ts'
+import type { DoneTask, GivenBack, SourceHost, TaskSource } from './source.ts'
 import { giveBack, keepResults, nextDue } from './statements.ts'
 
-export function poolSource({ engine, queueId }: SourceHost): TaskSource {
-  const { db } = engine
-  const position = new ClaimPosition(engine.clock)
-  return {
-    claim: (lease, limit) => claimTasks(db, queueId, lease.id, limit, position),
-    async done(on, tasks, lease) {
-      const kept = tasks.filter(isKept)
-      if (kept.length === 0) return ackTasks(on, tasks, lease.id)
-      const rest = tasks.filter((task) => !isKept(task))
-      const ids = await keepResults(on, kept, lease.id)
-      if (rest.length === 0) return ids
-      return new Set([...ids, ...(await ackTasks(on, rest, lease.id))])
-    },
-    fail: (on, tasks, lease) => failTasks(on, tasks, lease.id),
-    release: (on, tasks, lease) => giveBack(on, tasks, lease.id),
-    nextDue: () => nextDue(db, queueId),
-    reset: () => {},
-    close: () => Promise.resolve(),
+/** Below this a lot is not worth its own row. */
+const MIN_LOT = 50
+/** A lot that is open for longer is settled: others look past each task of it, and it is seen as running by few. */
+const MAX_OPEN_MS = 1_000
+
+const NONE: readonly Lot[] = []
+
+export function poolSource(host: SourceHost): TaskSource {
+  return new PoolSource(host)
+}
+
+class PoolSource implements TaskSource {
+  readonly #engine: Engine
+  readonly #queueId: number
+  readonly #position: ClaimPosition
+  readonly #open = new Set<Lot>()
+  readonly #now: () => number
+
+  constructor({ engine, queueId }: SourceHost) {
+    this.#engine = engine
+    this.#queueId = queueId
+    this.#position = new ClaimPosition(engine.clock)
+    this.#now = () => engine.clock.monotonic()
+  }
+
+  async claim(lease: Lease, limit: number): Promise<readonly HeldTask[]> {
+    const { db } = this.#engine
+    if (limit < MIN_LOT) return claimTasks(db, this.#queueId, lease.id, limit, this.#position)
+    const tasks = await takeLot(db, this.#queueId, lease.id, limit, this.#position, this.#now)
+    for (const { lot } of tasks) if (lot !== undefined) this.#open.add(lot)
+    return tasks
+  }
+
+  async done(on: Queryable, tasks: readonly DoneTask[], lease: Lease): Promise<ReadonlySet<string>> {
+    const kept = tasks.filter(isKept)
+    await this.#settle(kept, lease)
+    const inLots = tasks.filter((task) => isInLot(task) && !isKept(task))
+    const ours = await this.#ackLots(on, inLots, lease)
+    if (inLots.length === tasks.length) return ours
+    const gone = new Set(inLots)
+    const rest = tasks.filter((task) => !isKept(task) && !gone.has(task))
+    const others = [
+      ...(kept.length === 0 ? [] : await keepResults(on, kept, lease.id)),
+      ...(rest.length === 0 ? [] : await ackTasks(on, rest, lease.id)),
+    ]
+    return new Set([...ours, ...others])
+  }
+
+  async fail(on: Queryable, tasks: readonly Failed[], lease: Lease): Promise<readonly FailedAnswer[]> {
+    await this.#settle(tasks, lease)
+    return failTasks(on, tasks, lease.id)
+  }
+
+  async release(on: Queryable, tasks: readonly GivenBack[], lease: Lease): Promise<ReadonlySet<string>> {
+    await this.#settle(tasks, lease)
+    return giveBack(on, tasks, lease.id)
+  }
+
+  nextDue(): Promise<number | undefined> {
+    return nextDue(this.#engine.db, this.#queueId)
+  }
+
+  async tick(lease: Lease): Promise<void> {
+    const before = this.#now() - MAX_OPEN_MS
+    await this.#settleThese(
+      [...this.#open].filter(({ takenAt }) => takenAt <= before),
+      lease,
+    )
+  }
+
+  reset(): void {
+    this.#open.clear()
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  async #ackLots(on: Queryable, tasks: readonly DoneTask[], lease: Lease): Promise<Set<string>> {
+    if (tasks.length === 0) return new Set()
+    const ids = tasks.map(({ id }) => id)
+    // What a transaction of the user's deletes comes back with its rollback: then the lot must be there still.
+    const isFinal = on === this.#engine.db
+    const counts = isFinal ? countByLot(tasks) : undefined
+    const last = counts === undefined ? NONE : [...counts.keys()].filter((lot) => lot.left === counts.get(lot))
+    const some = await ackLot(on, ids, last)
+    for (const [lot, count] of counts ?? []) {
+      lot.left -= count
+      if (lot.left === 0) this.#open.delete(lot)
+    }
+    if (some === undefined) return new Set(ids)
+    const ours = new Set(some)
+    // Their lot was settled meanwhile.
+    const missed = tasks.filter(({ id }) => !ours.has(id))
+    for (const id of await ackTasks(on, missed, lease.id)) ours.add(id)
+    return ours
+  }
+
+  /** Before anything but their deletion is written of them. */
+  #settle(tasks: readonly Ended[], lease: Lease): Promise<void> {
+    return this.#settleThese([...new Set(tasks.flatMap(({ lot }) => lot ?? []))], lease)
+  }
+
+  async #settleThese(lots: readonly Lot[], lease: Lease): Promise<void> {
+    const open = lots.filter(({ isSettled }) => !isSettled)
+    await settleLots(this.#engine.db, open, lease.id)
+    for (const lot of open) this.#open.delete(lot)
   }
 }
 
 function isKept(task: DoneTask): boolean {
   return task.keepMs > 0
+}
+
+function isInLot({ lot }: DoneTask): boolean {
+  return lot !== undefined && !lot.isSettled
+}
+
+function countByLot(tasks: readonly DoneTask[]): Map<Lot, number> {
+  const counts = new Map<Lot, number>()
+  for (const { lot } of tasks) if (lot !== undefined) counts.set(lot, (counts.get(lot) ?? 0) + 1)
+  return counts
 }

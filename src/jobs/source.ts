@@ -45,6 +45,8 @@ export interface TaskSource {
   release(db: Queryable, tasks: readonly GivenBack[], lease: Lease): Promise<ReadonlySet<string>>
   /** Milliseconds until the next one is due; undefined where none is known of. */
   nextDue(): Promise<number | undefined>
+  /** Once a second: what can be seen of what it holds is to be true. Rejects as the database does. */
+  tick?(lease: Lease): Promise<void>
   /** The lease ended: forgets what was claimed under it. */
   reset(): void
   /** Claims no more, and lets go of what it holds beyond single tasks (leases of shards). */

@@ -1,5 +1,6 @@
 /** Statements of jobs that the engine has no other use for. */
 import { STATEMENT_TIMEOUT_MS, type Queryable } from '../engine/database.ts'
+import { inOpenLot } from '../engine/tasks/claim-sql.ts'
 import type { DoneTask, GivenBack } from './source.ts'
 
 const CALL = { idempotent: false, timeout: STATEMENT_TIMEOUT_MS } as const
@@ -63,7 +64,8 @@ const NEXT_DUE = `
 select extract(epoch from min(t.run_at) - clock_timestamp())::float8 * 1000 as ms
 from unnest(array[0,1,2,3,4,5,6,7,8,9]::smallint[]) as p(prio) cross join lateral (
   select run_at from sluice.task
-  where queue = $1 and prio = p.prio and owner is null and key is null order by run_at, id limit 1) t`
+  where queue = $1 and prio = p.prio and owner is null and key is null and not ${inOpenLot('task', '$1::int')}
+  order by run_at, id limit 1) t`
 
 export async function nextDue(db: Queryable, queue: number): Promise<number | undefined> {
   const row = await db.queryOne<{ ms: number | null }>(NEXT_DUE, [queue], {

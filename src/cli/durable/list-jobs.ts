@@ -1,5 +1,6 @@
 /** Jobs that wait or run, for people; services have no use for such a list, and it is not in the API. */
 import type { EngineDatabase } from '../../engine/database.ts'
+import { inOpenLot } from '../../engine/tasks/claim-sql.ts'
 import { columns, toInfo, type JobRow } from '../../jobs/admin/rows.ts'
 import type { JobInfo } from '../../jobs/api.ts'
 
@@ -9,7 +10,7 @@ export interface JobFilter {
   readonly limit: number
 }
 
-const STATE = `case when t.owner is not null then 'running' when t.run_at <= clock_timestamp() then 'ready' else 'scheduled' end`
+const STATE = `case when t.owner is not null or ${inOpenLot('t', 't.queue')} then 'running' when t.run_at <= clock_timestamp() then 'ready' else 'scheduled' end`
 /** Work of the engine's own: retries of deliveries, and events that are due later. */
 const OWN = `q.name = 'events/later' or exists (select from sluice.sub s where s.queue = q.id)`
 

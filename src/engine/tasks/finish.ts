@@ -7,10 +7,13 @@
  * that ends: 650 ms for 1,000, in place of 14.
  */
 import { STATEMENT_TIMEOUT_MS, type Queryable } from '../database.ts'
+import type { Lot } from './lots.ts'
 
 export interface Ended {
   readonly id: string
   readonly attempt: number
+  /** That it was taken with, while that is not settled its end goes another way (lots.ts). */
+  readonly lot?: Lot | undefined
 }
 
 /** in: $1 ids, $2 attempts, $3 worker · out: ids that were ours · effect: they are gone */
@@ -80,7 +83,8 @@ export function failTasks(
   tasks: readonly Failed[],
   worker: string,
 ): Promise<readonly FailedAnswer[]> {
-  return db.query<FailedAnswer>(FAIL, [JSON.stringify(tasks), worker], { ...CALL, label: 'sluice.fail' })
+  const items = tasks.map(({ id, attempt, delay, error }) => ({ id, attempt, delay, error }))
+  return db.query<FailedAnswer>(FAIL, [JSON.stringify(items), worker], { ...CALL, label: 'sluice.fail' })
 }
 
 /** in: $1 ids, $2 attempts, $3 worker · out: ids · effect: ready again, the attempt given back */

@@ -1,4 +1,5 @@
 /** A task as it is handed in, and as a worker gets it. */
+import type { Lot } from './lots.ts'
 
 /** What goes into the table. Keys are those of the JSON that the statement reads, so they are spelled as columns. */
 export interface NewTask {
@@ -41,6 +42,8 @@ export interface HeldTask {
   readonly made: number
   /** Errors of the attempts before. */
   readonly errs: readonly TaskError[] | null
+  /** That it was taken with; its end goes another way then. */
+  readonly lot?: Lot | undefined
 }
 
 /** One attempt that failed. */

@@ -27,6 +27,7 @@ const TIMES: sql.ReapTimes = {
 }
 const MARK_DEAD = sql.markDead(TIMES)
 const SETTLE_DEAD = sql.settleDead(TIMES)
+const SETTLE_LOTS = sql.settleLotsOfTheDead(TIMES)
 const FREE_TASKS = sql.freeTasks(TIMES)
 
 interface FreedTasks {
@@ -188,6 +189,9 @@ export class Heart {
       settled.map(({ topic }) => topic),
       [],
     )
+    for (let round = 0; round < MAX_FREE_ROUNDS; round++) {
+      if ((await this.#ask(client, SETTLE_LOTS)).length < sql.SETTLE_BATCH) break
+    }
     for (let round = 0; round < MAX_FREE_ROUNDS; round++) {
       const queues = (await this.#ask(client, FREE_TASKS)) as FreedTasks[]
       await this.#wake(

@@ -76,6 +76,26 @@ select distinct 'lease-' || l.kind || l.ref as topic from sluice.lease l join se
 union all
 select 'cron' where exists (select from sluice.cron_run r join settled s on s.id = r.owner where r.finished is null)`
 
+/** Lots settled by one statement, each of 2,000 tasks at most. */
+export const SETTLE_BATCH = 5
+
+/**
+ * out: one row a lot
+ * effect: the tasks of lots that the dead took are owned by them, one by one, their attempt counted; they are freed next
+ */
+export const settleLotsOfTheDead = ({ freeAfterSilenceMs }: ReapTimes): string => `
+with turn as materialized (select pg_try_advisory_xact_lock(${REAP_LOCK}) as mine),
+gone as materialized (
+  select l.id from sluice.lot l left join sluice.worker w on w.id = l.owner
+  where (select mine from turn) and case when w.id is null then true when w.dead_at is null then false
+    else w.dead_at < clock_timestamp() - interval '${freeAfterSilenceMs} ms' end
+  order by l.id limit ${SETTLE_BATCH} for update of l skip locked),
+l as materialized (delete from sluice.lot where id = any(array(select id from gone)) returning id, owner, ids),
+t as (
+  update sluice.task t set owner = x.owner, attempt = 1 from (select owner, unnest(ids) as id from l) x
+  where t.id = x.id and t.attempt = 0 and t.owner is null)
+select id from l`
+
 /** Errors that a task keeps: those of its last attempts. */
 const MAX_ERRORS = 25
 /** Tasks freed by one statement. */

@@ -4,16 +4,17 @@
  * its end would delete is not there.
  */
 import type { Engine } from '../../engine/engine.ts'
+import { inOpenLot } from '../../engine/tasks/claim-sql.ts'
 import { cancelTopic } from '../run/queue-runner.ts'
 import { checkId } from './rows.ts'
 
 /** in: $1 id · out: queue, owner, key of the job · effect: it is gone */
-const CANCEL = `delete from sluice.task where id = $1 returning queue, owner is not null as running`
+const CANCEL = `delete from sluice.task where id = $1 returning queue, owner is not null or ${inOpenLot('task', 'task.queue')} as running`
 
 /** in: $1 group, $2 limit · out: as above */
 const CANCEL_GROUP = `
 delete from sluice.task where id = any(array(select id from sluice.task where grp = $1 order by id limit $2))
-returning queue, owner is not null as running`
+returning queue, owner is not null or ${inOpenLot('task', 'task.queue')} as running`
 
 const GROUP_STEP = 5_000
 

@@ -12,7 +12,8 @@ const MAX_NOTE = 500
 const PROGRESS = `
 update sluice.task t set prog = a.prog
 from json_to_recordset($1::json) as a(id bigint, attempt smallint, owner bigint, prog text)
-where t.id = a.id and t.attempt = a.attempt and t.owner = a.owner`
+where t.id = a.id and ((t.attempt = a.attempt and t.owner = a.owner) or (t.attempt = 0 and a.attempt = 1 and t.owner is null
+  and t.id in (select unnest(l.ids) from sluice.lot l where l.owner = a.owner)))`
 
 interface Report {
   readonly id: string

@@ -211,6 +211,7 @@ export class QueueRunner {
     const delay = this.#stations.size > 1 ? UNKNOWN_MIN_MS : 0
     for (const station of this.#stations.values()) station.yieldHeld(now, delay)
     void this.#check(CHECK_AFTER_MS)
+    void this.#tickSources()
     if (this.#stopped || this.#loop === undefined) return
     const { stuckMs = STUCK_MS, pollMs } = this.#options
     if (now - this.#turnedAt <= stuckMs + pollMs * 2) return
@@ -218,6 +219,17 @@ export class QueueRunner {
     this.#generation += 1
     this.#options.log.error({ queue: this.queueName }, 'claiming of jobs came to a stop, and is begun anew')
     this.#loop = this.#run(this.#generation)
+  }
+
+  async #tickSources(): Promise<void> {
+    const lease = this.#lease
+    if (lease === undefined) return
+    try {
+      for (const source of this.#sources) await source.tick?.(lease)
+    } catch (error) {
+      // Done again within a second.
+      this.#report(toError(error), 'jobs could not be looked over')
+    }
   }
 
   #take(lease: Lease): void {
@@ -299,16 +311,16 @@ export class QueueRunner {
       station.accept(task, ends)
       return
     }
-    const { id, attempt } = task
+    const { id, attempt, lot } = task
     if (!isCurrent || this.#stations.size === 0) {
-      ends.released.add({ id, attempt, delay: 0 })
+      ends.released.add({ id, attempt, lot, delay: 0 })
       return
     }
     this.#unknown += 1
     onUnknown()
     const age = engine.clock.now() - task.made
     const delay = Math.min(UNKNOWN_MAX_MS, Math.max(UNKNOWN_MIN_MS, age / 2))
-    ends.released.add({ id, attempt, delay })
+    ends.released.add({ id, attempt, lot, delay })
     this.#report(
       new Error(`no handler for jobs called "${task.name}" in this process`),
       'a job is left to other processes',

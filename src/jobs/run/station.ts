@@ -152,10 +152,10 @@ export class Station implements RunHost {
   done(run: JobRun, value: unknown): void {
     if (!run.isStored) {
       const { keepResultMs: keepMs } = this.job
-      const { id, attempt } = run.task
+      const { id, attempt, lot } = run.task
       try {
         const kept = keepMs > 0 ? { result: resultText(this.job, value) } : {}
-        run.ends.done.add({ id, attempt, keepMs, ...kept })
+        run.ends.done.add({ id, attempt, lot, keepMs, ...kept })
       } catch (error) {
         this.failed(run, isNoRetry(error) ? error : toError(error))
         return
@@ -168,14 +168,14 @@ export class Station implements RunHost {
 
   failed(run: JobRun, error: unknown): void {
     const { random, log } = this.#options
-    const { id, attempt } = run.task
+    const { id, attempt, lot } = run.task
     if (hasCode(run.abortReason, 'SLUICE_SHUTDOWN')) {
-      run.ends.released.add({ id, attempt, delay: 0 })
+      run.ends.released.add({ id, attempt, lot, delay: 0 })
     } else {
       const isFinal = isNoRetry(error) || hasCode(error, 'SLUICE_CANCELLED')
       const delay = isFinal ? -1 : backoffMs(attempt, random(), this.job.backoff)
       log.debug({ err: toError(error), job: this.job.name, jobId: id, attempt }, 'an attempt failed')
-      run.ends.failed.add({ id, attempt, delay, error: errorText(error) })
+      run.ends.failed.add({ id, attempt, lot, delay, error: errorText(error) })
       this.metrics.failed.add()
       if (isFinal || run.isLastAttempt) this.metrics.dead.add()
     }
@@ -185,7 +185,8 @@ export class Station implements RunHost {
   /** Gives back what has not begun. */
   clear(delay = 0): void {
     for (let held = this.#buffer.shift(); held !== undefined; held = this.#buffer.shift()) {
-      held.ends.released.add({ id: held.task.id, attempt: held.task.attempt, delay })
+      const { id, attempt, lot } = held.task
+      held.ends.released.add({ id, attempt, lot, delay })
     }
   }
 

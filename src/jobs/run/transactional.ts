@@ -24,9 +24,10 @@ export function transactional(
         run.enter(tx)
         const result = await handler(run)
         const { ends, id, attempt } = run
+        const { lot } = run.task
         const { keepResultMs: keepMs } = job
         const kept = keepMs > 0 ? { result: resultText(job, result) } : {}
-        const done = ends.source.done(tx, [{ id, attempt, keepMs, ...kept }], ends.lease)
+        const done = ends.source.done(tx, [{ id, attempt, lot, keepMs, ...kept }], ends.lease)
         const [ours] = await Promise.all([done, letGoWhenIdle(tx)])
         if (!ours.has(id)) {
           throw new SluiceError(
