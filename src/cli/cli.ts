@@ -12,6 +12,7 @@ import { jobsCommand } from './durable/jobs.ts'
 import { migrateCommand } from './durable/migrate.ts'
 import { Misunderstood } from './misunderstood.ts'
 import { reportError } from './report-error.ts'
+import { replicateCommand } from './replicate.ts'
 import { runCommand } from './run.ts'
 import type { Command, Terminal } from './command.ts'
 
@@ -22,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   jobsCommand,
   eventsCommand,
   cronCommand,
+  replicateCommand,
   migrateCommand,
 ]
 

@@ -14,6 +14,7 @@ export async function knownComponents(): Promise<Readonly<Record<string, Definit
     { events },
     { cron },
     { audit },
+    { replicator },
   ] = await Promise.all([
     import('../components/postgres/index.ts'),
     import('../components/redis/index.ts'),
@@ -24,6 +25,7 @@ export async function knownComponents(): Promise<Readonly<Record<string, Definit
     import('../events/index.ts'),
     import('../cron/index.ts'),
     import('../audit/index.ts'),
+    import('../replicator/index.ts'),
   ])
   const all = {
     postgres: postgres(),
@@ -35,6 +37,7 @@ export async function knownComponents(): Promise<Readonly<Record<string, Definit
     events: events(),
     cron: cron(),
     audit: audit(),
+    replicator: replicator(),
   }
   return all as Readonly<Record<string, Definition>>
 }
