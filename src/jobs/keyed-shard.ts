@@ -1,7 +1,8 @@
 /** One shard of a keyed queue in the hands of this worker: its lease, its lanes, and how far it has been read. */
 import type { Clock } from '../core/clock.ts'
 import type { ShardLease } from '../engine/leases.ts'
-import { Lanes, type LaneTask, type LanesOptions } from '../engine/tasks/keyed-lanes.ts'
+import type { LaneTask } from '../engine/tasks/keyed-lane.ts'
+import { Lanes, type LanesOptions } from '../engine/tasks/keyed-lanes.ts'
 import { Position } from '../engine/tasks/keyed-position.ts'
 import type { KeyedClaim, KeyedRow, ReadAhead, ReadFrom } from '../engine/tasks/keyed.ts'
 

@@ -1,8 +1,8 @@
 /**
  * Tasks with keys, of one queue: one task of a key at a time, in the order of their enqueueing, over all processes.
  *
- * It asks for a share of the queue's shards once there is a task with a key. For each shard it reads ahead into lanes
- * (engine/tasks/keyed-lanes.ts), claims the heads of lanes by their ids under the shard's lease, and lets the next of a
+ * It asks for a share of the queue's shards once there is a task with a key. Each shard is read ahead into lanes
+ * (keyed-reader.ts, engine/tasks/keyed-lanes.ts); it claims the heads of lanes by their ids under the shard's lease, and lets the next of a
  * key start when the one before is done, dead or cancelled. A failed one keeps its place until it is due again.
  *
  * Ends are those of every task, and are handed on to `ends`; what it adds is that the lane goes on after them, in a
@@ -13,20 +13,12 @@ import { toError } from '../core/errors.ts'
 import type { Queryable, Transaction } from '../engine/database.ts'
 import { ShardLeases, type ShardLease } from '../engine/leases.ts'
 import type { Failed, FailedAnswer } from '../engine/tasks/finish.ts'
-import type { LaneTask } from '../engine/tasks/keyed-lanes.ts'
-import {
-  claimKeyed,
-  hasKeyed,
-  KEY_SHARDS,
-  keyedState,
-  readAhead,
-  readKeys,
-  readLater,
-  type KeyedClaim,
-} from '../engine/tasks/keyed.ts'
+import type { LaneTask } from '../engine/tasks/keyed-lane.ts'
+import { claimKeyed, hasKeyed, KEY_SHARDS, keyedState, type KeyedClaim } from '../engine/tasks/keyed.ts'
 import type { HeldTask } from '../engine/tasks/task.ts'
 import type { Lease } from '../engine/worker/worker.ts'
 import { takeRate } from '../engine/tasks/limits.ts'
+import { KeyedReader, READ_EVERY_MS } from './keyed-reader.ts'
 import { KeyedShard } from './keyed-shard.ts'
 import type { LimitRules } from './limits.ts'
 import type { DoneTask, GivenBack, SourceHost, TaskSource } from './source.ts'
@@ -44,16 +36,8 @@ interface Picked {
   readonly task: LaneTask & KeyedClaim
 }
 
-/** Between two looks for new tasks without a hint. */
-const READ_EVERY_MS = 1_000
 /** Between two looks whether there is any task with a key, while hints come. */
 const PROBE_EVERY_MS = 250
-/** Between two walks through all that was read before, for what was put back under an old id. */
-const SWEEP_EVERY_MS = 30_000
-/** Readings for one claim, at most. */
-const MAX_READINGS = 4
-const CATCH_UP = 2_000
-const MAX_LATER = 10_000
 /** A task that was there for the taking and was not taken: someone else has its row locked. */
 const MIN_RETRY_MS = 20
 
@@ -65,22 +49,20 @@ export class KeyedSource implements TaskSource {
   readonly #running = new Map<string, KeyedShard>()
   readonly #releases: readonly (() => void)[]
   #leases: ShardLeases | undefined
-  #isStale = true
+  readonly #reader: KeyedReader
   #probedAt = -Infinity
-  #readAt = -Infinity
-  #sweptAt: number
   #turn = 0
   #closing: Promise<void> | undefined
 
   constructor(host: SourceHost, options: KeyedOptions) {
     this.#host = host
     this.#options = options
-    this.#sweptAt = host.engine.clock.monotonic()
+    this.#reader = new KeyedReader(host)
     const { wake } = host.engine
     this.#releases = [
-      wake.on(`q${host.queueId}`, () => void (this.#isStale = true)),
+      wake.on(`q${host.queueId}`, () => this.#reader.hint()),
       wake.on(sweepTopic(host.queueId), () => {
-        this.#sweptAt = -Infinity
+        this.#reader.sweepNext()
         host.wake()
       }),
     ]
@@ -90,7 +72,7 @@ export class KeyedSource implements TaskSource {
     // Whoever else hears the hint that led here has heard it by then.
     await Promise.resolve()
     if (this.#closing !== undefined || !(await this.#isActive())) return []
-    await this.#read(limit)
+    await this.#reader.read(this.#shards, limit)
     const picked = await this.#allowed(this.#pick(lease, limit))
     return picked.length === 0 ? [] : this.#claim(lease, picked)
   }
@@ -134,7 +116,9 @@ export class KeyedSource implements TaskSource {
   nextDue(): Promise<number | undefined> {
     const now = this.#host.engine.clock.monotonic()
     if (this.#leases === undefined) {
-      return Promise.resolve(this.#isStale ? Math.max(0, this.#probedAt + PROBE_EVERY_MS - now) : undefined)
+      return Promise.resolve(
+        this.#reader.isStale ? Math.max(0, this.#probedAt + PROBE_EVERY_MS - now) : undefined,
+      )
     }
     let next: number | undefined
     for (const shard of this.#shards.values()) {
@@ -148,7 +132,7 @@ export class KeyedSource implements TaskSource {
   /** Its shards are lost with it, and their leases say so; what ran under it ends nowhere. */
   reset(): void {
     this.#running.clear()
-    this.#isStale = true
+    this.#reader.hint()
   }
 
   /** Hands its shards back, also those of which something runs: a task that has an owner is not claimed by anyone. */
@@ -166,9 +150,9 @@ export class KeyedSource implements TaskSource {
     const { engine, queueId } = this.#host
     const now = engine.clock.monotonic()
     const since = now - this.#probedAt
-    if (since < PROBE_EVERY_MS || (!this.#isStale && since < READ_EVERY_MS)) return false
+    if (since < PROBE_EVERY_MS || (!this.#reader.isStale && since < READ_EVERY_MS)) return false
     this.#probedAt = now
-    this.#isStale = false
+    this.#reader.hasLooked()
     if (!(await hasKeyed(engine.db, queueId)) || this.#closing !== undefined) return false
     this.#leases ??= new ShardLeases({
       engine,
@@ -185,72 +169,13 @@ export class KeyedSource implements TaskSource {
     const { engine, wake } = this.#host
     const shard = new KeyedShard(lease, engine.clock, { width: this.#options.rules().width })
     this.#shards.set(lease.shard, shard)
-    this.#isStale = true
+    this.#reader.hint()
     wake()
     try {
       await shard.given
     } finally {
       this.#shards.delete(lease.shard)
       for (const [id, its] of this.#running) if (its === shard) this.#running.delete(id)
-    }
-  }
-
-  /** Reads until there is enough to start, or nothing more. */
-  async #read(wanted: number): Promise<void> {
-    const { engine } = this.#host
-    const share = Math.ceil(wanted / Math.max(1, this.#shards.size))
-    const now = engine.clock.monotonic()
-    if (now - this.#sweptAt > SWEEP_EVERY_MS) {
-      this.#sweptAt = now
-      this.#isStale = true
-      for (const shard of this.#shards.values()) shard.sweep()
-    }
-    for (let reading = 0; reading < MAX_READINGS; reading++) {
-      const open = [...this.#shards.values()].filter(({ isOpen }) => isOpen)
-      await this.#catchUp(open)
-      const isDue = this.#isStale || engine.clock.monotonic() - this.#readAt >= READ_EVERY_MS
-      const behind = isDue ? open : open.filter((shard) => shard.isBehind(share))
-      if (behind.length === 0) return
-      await this.#readAhead(behind, share)
-    }
-  }
-
-  async #readAhead(shards: readonly KeyedShard[], share: number): Promise<void> {
-    const { engine, queueId } = this.#host
-    const asked = shards.map((shard) => ({ shard, ...shard.next(share) }))
-    this.#isStale = false
-    this.#readAt = engine.clock.monotonic()
-    try {
-      const { rows, ...ahead } = await readAhead(
-        engine.db,
-        queueId,
-        asked.map(({ from }) => from),
-      )
-      const byShard = Map.groupBy(rows, (row) => row.shard)
-      for (const { shard, limit } of asked) shard.read(byShard.get(shard.lease.shard) ?? [], limit, ahead)
-    } catch (error) {
-      this.#isStale = true
-      throw error
-    }
-  }
-
-  /** Reads what lanes lack, and delayed tasks that were too many. */
-  async #catchUp(shards: readonly KeyedShard[]): Promise<void> {
-    const { engine, queueId } = this.#host
-    for (const shard of shards) {
-      const { lanes, readTo, lease } = shard
-      const behind = lanes.behind()
-      if (behind !== undefined) {
-        const range = { from: behind.from, to: readTo, limit: CATCH_UP }
-        const rows = await readKeys(engine.db, queueId, lease.shard, range, behind.keys)
-        const isEnd = rows.length < CATCH_UP
-        shard.caughtUp(behind.keys, rows, isEnd ? readTo : Number(rows.at(-1)?.id), isEnd)
-      }
-      const now = engine.clock.monotonic()
-      const later = lanes.takeLostLater(now)
-      if (later === undefined) continue
-      const range = { to: readTo, limit: MAX_LATER, dueIn: later - now - 1_000 }
-      shard.add(await readLater(engine.db, queueId, lease.shard, range))
     }
   }
 

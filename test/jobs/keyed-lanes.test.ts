@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { TimeHeap } from '../../src/engine/tasks/keyed-heap.ts'
-import { Lanes, type LaneTask } from '../../src/engine/tasks/keyed-lanes.ts'
+import type { LaneTask } from '../../src/engine/tasks/keyed-lane.ts'
+import { Lanes } from '../../src/engine/tasks/keyed-lanes.ts'
 
 test('the heap gives items out by their time, and none before it', () => {
   fc.assert(

@@ -11,16 +11,7 @@
  * Invariant: of the tasks of a key that were read and are not done, all below `skippedFrom` are in its lane.
  */
 import { TimeHeap } from './keyed-heap.ts'
-
-export interface LaneTask {
-  readonly id: string
-  readonly key: string
-  readonly prio: number
-  /** Attempts so far: a task that had one keeps its place. */
-  readonly attempt: number
-  /** Time from which it may run. */
-  readonly dueAt: number
-}
+import { newLane, nextIn, placeOf, takeRipe, type Lane, type LaneTask } from './keyed-lane.ts'
 
 export interface LanesOptions {
   /** Tasks of a key that run at once; above 1 their order is that of their starts. @default 1 */
@@ -29,23 +20,6 @@ export interface LanesOptions {
   readonly perLane?: number | undefined
   /** Delayed tasks that are kept in memory. @default 20000 */
   readonly maxLater?: number | undefined
-}
-
-interface Lane {
-  readonly key: string
-  /** By id. */
-  tasks: LaneTask[]
-  /** Delayed, not due when they were read. */
-  later: LaneTask[]
-  /** When the first of them is due. */
-  nextLater: number
-  running: number
-  blockedUntil: number
-  skippedFrom: number | undefined
-  /** Where it stands among the ready ones. */
-  ready: number | undefined
-  /** When it is looked at again. */
-  timer: number
 }
 
 const PRIORITIES = 10
@@ -112,7 +86,7 @@ export class Lanes {
       for (const lane of lanes) {
         if (taken.length >= limit) return taken
         this.#ripen(lane, now)
-        const [task] = lane.tasks.splice(this.#nextIn(lane, now), 1)
+        const [task] = lane.tasks.splice(nextIn(lane, this.#width === 1, now), 1)
         if (task === undefined) continue
         this.#waiting.delete(task.id)
         this.#running.set(task.id, task)
@@ -198,17 +172,7 @@ export class Lanes {
   #lane(key: string): Lane {
     let lane = this.#lanes.get(key)
     if (lane === undefined) {
-      lane = {
-        key,
-        tasks: [],
-        later: [],
-        nextLater: Infinity,
-        running: 0,
-        blockedUntil: -Infinity,
-        skippedFrom: undefined,
-        ready: undefined,
-        timer: Infinity,
-      }
+      lane = newLane(key)
       this.#lanes.set(key, lane)
     }
     return lane
@@ -218,8 +182,7 @@ export class Lanes {
     const id = Number(task.id)
     if (lane.skippedFrom !== undefined && id >= lane.skippedFrom) return
     const { tasks } = lane
-    let at = tasks.length
-    while (at > 0 && Number(tasks[at - 1]?.id) > id) at--
+    const at = placeOf(lane, id)
     // One that comes back to its place is kept whatever there is; the last one makes room.
     if (at >= this.#perLane) return this.#skip(lane, id)
     tasks.splice(at, 0, task)
@@ -263,7 +226,7 @@ export class Lanes {
     if (lane.ready !== undefined) this.#ready[lane.ready]?.delete(lane)
     lane.ready = undefined
     if (lane.running >= this.#width) return
-    const next = lane.tasks[this.#nextIn(lane, now)]
+    const next = lane.tasks[nextIn(lane, this.#width === 1, now)]
     const from = Math.max(lane.blockedUntil, next?.dueAt ?? -Infinity)
     if (next !== undefined && from <= now) {
       lane.ready = Math.min(Math.max(next.prio, 0), PRIORITIES - 1)
@@ -276,13 +239,6 @@ export class Lanes {
     else if (lane.running === 0 && lane.skippedFrom === undefined) this.#lanes.delete(lane.key)
   }
 
-  /** Which one starts next: the first, also while it is not due; where order is no promise, the first that is due. */
-  #nextIn(lane: Lane, now: number): number {
-    if (this.#width === 1) return 0
-    const due = lane.tasks.findIndex(({ dueAt }) => dueAt <= now)
-    return Math.max(due, 0)
-  }
-
   #lookAt(lane: Lane, at: number): void {
     if (at >= lane.timer) return
     lane.timer = at
@@ -291,10 +247,7 @@ export class Lanes {
 
   /** Delayed tasks that are due by now take their place. */
   #ripen(lane: Lane, now: number): void {
-    if (lane.nextLater > now) return
-    const ripe = lane.later.filter(({ dueAt }) => dueAt <= now)
-    lane.later = lane.later.filter(({ dueAt }) => dueAt > now)
-    lane.nextLater = lane.later.reduce((next, { dueAt }) => Math.min(next, dueAt), Infinity)
+    const ripe = takeRipe(lane, now)
     this.#later -= ripe.length
     for (const task of ripe) {
       this.#waiting.delete(task.id)
