@@ -12,7 +12,6 @@ import type { OperationSpec } from '../../telemetry/operate.ts'
 import { activeTraceparent } from '../../telemetry/trace.ts'
 import type { RabbitMQ } from './api.ts'
 import { describeAddress } from './address.ts'
-import { waitOrAbort as within } from '../../core/abort.ts'
 import { BrokerConnection } from './connect/connection.ts'
 import { loadRabbit } from './connect/driver.ts'
 import { closedError } from './connect/errors.ts'
@@ -281,7 +280,7 @@ export function createBroker(context: ComponentContext<RabbitmqConfig>): Compone
         publishing: undefined,
         consuming: consumingConnection(),
       }
-      await within(consuming.check(), signal)
+      await consuming.check(signal)
       const { blocked } = publisher
       if (blocked !== undefined) {
         throw new SluiceError(
@@ -293,7 +292,7 @@ export function createBroker(context: ComponentContext<RabbitmqConfig>): Compone
           },
         )
       }
-      if (publishing !== undefined) await within(publishing.check(), signal)
+      if (publishing !== undefined) await publishing.check(signal)
     },
     stopIntake: async () =>
       void (await Promise.all([...subscriptions.values()].map((each) => each.stopIntake()))),

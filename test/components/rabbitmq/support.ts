@@ -179,6 +179,18 @@ export const hasCode =
   (error: unknown): boolean =>
     isSluiceError(error) && error.code === code && pattern.test(error.message)
 
+/** Waits until the breaker, which a burst of failures has opened, lets calls in again. */
+export async function letIn<T>(call: () => PromiseLike<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await call()
+    } catch (error) {
+      if (!hasCode('SLUICE_BREAKER_OPEN')(error)) throw error
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+}
+
 /** Looks again and again, a turn of the event loop apart. */
 export async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await what())) await new Promise((resolve) => setImmediate(resolve))

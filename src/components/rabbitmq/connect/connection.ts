@@ -5,13 +5,14 @@
  * A broker that is frozen, or behind a network that swallows everything, is found by its silence: both sides send a
  * heartbeat in each half of the agreed interval, so a connection on which nothing comes for five quarters of it is dead.
  */
-import { onAbort } from '../../../core/abort.ts'
+import { onAbort, waitOrAbort } from '../../../core/abort.ts'
 import type { Clock, Timer } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import { describeAddress, type Address } from '../address.ts'
 import { Corker } from './corker.ts'
 import {
   FRAME_MAX,
+  refuseHugeFrames,
   socketOf,
   useAgreedFrameSize,
   type DriverChannel,
@@ -47,6 +48,7 @@ export interface ConnectionHooks {
 const WRITE_BUFFER = 262_144
 /** Of a quarter of the heartbeat each. */
 const SILENT_QUARTERS = 5
+const MAX_UNANSWERED = 2
 
 export class BrokerConnection {
   readonly address: Address
@@ -56,6 +58,7 @@ export class BrokerConnection {
   readonly #hooks: ConnectionHooks
   #state: 'open' | 'closed' = 'open'
   #watch: Timer | undefined
+  #unanswered = 0
 
   private constructor(
     settings: ConnectionSettings,
@@ -126,9 +129,24 @@ export class BrokerConnection {
     }
   }
 
-  /** Resolves when a new channel was opened and closed: the broker answers. */
-  check(): Promise<void> {
-    return this.withChannel('opening a channel', async () => undefined)
+  /**
+   * Resolves when a new channel was opened and closed: the broker answers. A connection that does not, twice in a row, is
+   * lost: what came of its bytes may be out of step for good, though heartbeats go on.
+   */
+  async check(signal: AbortSignal): Promise<void> {
+    try {
+      await waitOrAbort(
+        this.withChannel('opening a channel', async () => undefined),
+        signal,
+      )
+      this.#unanswered = 0
+    } catch (error) {
+      if (signal.aborted) {
+        this.#unanswered += 1
+        if (this.#unanswered >= MAX_UNANSWERED) this.#lost(new Error('it opens no channel'))
+      }
+      throw error
+    }
   }
 
   /** Says goodbye, and waits for that until the signal aborts. Channels must be closed. Reports no loss. */
@@ -214,6 +232,7 @@ async function dial(
         }
       : {}),
   })
+  refuseHugeFrames(driver)
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const where = describeAddress(address)
   const timer = clock.setTimer(

@@ -1,5 +1,5 @@
 /**
- * The driver, loaded on first use, and the three places where its documented interface is not enough. Each looks before it
+ * The driver, loaded on first use, and the four places where its documented interface is not enough. Each looks before it
  * touches, and what is lost where a later version of the driver is built otherwise is said there.
  */
 import { Socket } from 'node:net'
@@ -38,6 +38,25 @@ interface Frames {
 export function useAgreedFrameSize(connection: DriverConnection): void {
   const { _opt: asked, _state: agreed } = connection as unknown as Frames
   if (asked !== undefined && typeof agreed?.frameMax === 'number') asked.frameMax = agreed.frameMax
+}
+
+/** More than any frame that was agreed on. */
+const LARGEST_READ = FRAME_MAX * 2
+
+/**
+ * The driver believes the size that a frame says it has, and asks its socket for as much: with a byte changed on the way
+ * that is more than a stream may hold, which throws where nobody can catch it and ends the process. Such a connection is
+ * ended instead. Without this such a byte ends the process.
+ */
+export function refuseHugeFrames(connection: DriverConnection): void {
+  const socket = socketOf(connection)
+  if (socket === undefined) return
+  const read = socket.read.bind(socket)
+  socket.read = (size?: number): unknown => {
+    if (size === undefined || size <= LARGEST_READ) return read(size) as unknown
+    socket.destroy(new Error(`a frame of ${size} bytes, which nobody agreed to`))
+    return null
+  }
 }
 
 interface Header {
