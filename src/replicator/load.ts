@@ -6,7 +6,7 @@
  *     store  until every row is in the store
  *     end    what does not belong to the load and is not newer is removed; then the marker of the load is stored
  *
- * The lanes' live messages come first: rows are taken while a lane is less than half full.
+ * Rows have half of a lane's bounds for themselves, beyond what the stream may fill.
  */
 import { randomBytes } from 'node:crypto'
 import { backoffMs } from '../core/backoff.ts'
@@ -52,7 +52,7 @@ export interface LoadResult {
 
 const BACKOFF = { baseMs: 250, capMs: 30_000 }
 const STEP_BACKOFF = { baseMs: 50, capMs: 2_000 }
-/** Rows are taken while less than this share of a lane's bounds is held. */
+/** Rows that a lane holds at most, as a share of its bounds and beyond them. */
 const ROWS_SHARE = 0.5
 
 /** Loads, beginning anew for as long as it fails. Rejects when aborted, with SLUICE_LEASE_LOST, and where it is impossible. */
@@ -155,13 +155,12 @@ async function takeRows(
   }
 }
 
-/** Partials that wait for their rows do not count: rows are what they wait for. */
+/** Rows have a share of their own, so that a stream that fills its lanes cannot keep a load from ending. */
 function hasRoom(lane: Lane): boolean {
   const { maxChanges, maxBytes } = lane.limits
-  const free = lane.held - lane.parked
   return (
-    free === 0 ||
-    (free < maxChanges * ROWS_SHARE && (lane.heldBytes < maxBytes * ROWS_SHARE || lane.parked > 0))
+    lane.rowsHeld === 0 ||
+    (lane.rowsHeld < maxChanges * ROWS_SHARE && lane.heldBytes < maxBytes * (1 + ROWS_SHARE))
   )
 }
 
