@@ -4,6 +4,9 @@
  * with jobs or events, and proves from the outside that nothing acknowledged was lost. Prints faults, acknowledged, lost,
  * doubles, recovery times and the seed; exit code 1 where something was lost, ran twice or was never proved.
  *
+ * `npm run chaos -- replicator [--rounds N] [--kills N] [--seed S] [--workers N] [--run auto|function|script|single]
+ * [--json FILE]`: breaks replicators, their store and their source, and compares the store with the source after each round.
+ *
  * `npm run chaos -- mutants [--only NAME]...`: takes one guarantee after the other out of a copy of the source, and shows
  * that a chaos run or a test catches each.
  */
@@ -22,6 +25,7 @@ import type { Scenario } from './scenario.ts'
 const SCENARIOS: Readonly<Record<string, Scenario>> = { jobs: jobsScenario, events: eventsScenario }
 
 const USAGE = `npm run chaos -- ${Object.keys(SCENARIOS).join(' | ')} [--kills N] [--seed S] [--json FILE]
+npm run chaos -- replicator [--rounds N] [--kills N] [--seed S] [--json FILE]
 npm run chaos -- mutants [--only NAME] [--dsn URL] [--json FILE]`
 
 const { values, positionals } = parseArgs({
@@ -38,6 +42,8 @@ const { values, positionals } = parseArgs({
     dsn: { type: 'string' },
     json: { type: 'string' },
     only: { type: 'string', multiple: true },
+    rounds: { type: 'string', default: '20' },
+    run: { type: 'string', default: 'auto' },
   },
 })
 const [name = ''] = positionals
@@ -47,6 +53,7 @@ const seed =
 const dsn = values.dsn ?? process.env['POSTGRES_DSN']
 const scenario = SCENARIOS[name]
 if (scenario !== undefined) process.exitCode = await causeChaos(scenario)
+else if (name === 'replicator') process.exitCode = await breakReplicator()
 else if (name === 'mutants') process.exitCode = await plantMutants()
 else {
   console.error(USAGE)
@@ -71,6 +78,22 @@ async function causeChaos(of: Scenario): Promise<number> {
   console.log(formatReport(report))
   write(report)
   return failed(report) ? 1 : 0
+}
+
+async function breakReplicator(): Promise<number> {
+  const { runReplicatorChaos, replicatorFailed } = await import('./replicator.ts')
+  const { formatReplicatorReport } = await import('./replicator-report.ts')
+  const report = await runReplicatorChaos({
+    seed,
+    rounds: wholeNumber('rounds', values.rounds, 1, 100_000),
+    kills: wholeNumber('kills', values.kills, 0, 100_000),
+    workers: wholeNumber('workers', values.workers, 1, 16),
+    run: values.run,
+    log,
+  })
+  console.log(formatReplicatorReport(report))
+  write(report)
+  return replicatorFailed(report) ? 1 : 0
 }
 
 async function plantMutants(): Promise<number> {

@@ -6,6 +6,7 @@ import {
   redisSink,
   replicator,
   webSocketSource,
+  type Replicator,
   type ReplicatorStats,
   type SinkFactory,
   type SourceFactory,
@@ -26,7 +27,7 @@ export type Said =
 
 let left = Number(CHAOS_AFTER)
 const say = (said: Said): void => void process.send?.(said)
-let services: { readonly cache: Redis; readonly replica: { stats(): ReplicatorStats } } | undefined
+let services: { readonly cache: Redis; readonly replica: Replicator } | undefined
 
 function moment(name: string): void {
   if (name !== CHAOS_MOMENT || --left > 0) return
@@ -134,6 +135,11 @@ app.service('chaos', ({ cache, replica }) => {
 
 process.once('SIGTERM', () => {
   isStopping = true
+  // What it hangs on, should it: the run shows what was said last.
+  setInterval(() => {
+    const inspected = services?.replica.status()
+    process.stderr.write(`stopping: ${JSON.stringify(inspected)}\n`)
+  }, 3_000).unref()
   void app.stop().then((code) => process.exit(code))
 })
 process.on('message', () => {

@@ -56,6 +56,8 @@ const STEPS = 14
 /** So few messages are kept that a replicator that was away is told to load anew. */
 const KEPT = 400
 const REST_LIMIT_MS = 60_000
+/** A recovery that takes longer is shown. */
+const SLOW_MS = 4_000
 const SOURCE_FAULTS = ['disconnect', 'forget', 'refuse', 'garbage', 'reload'] as const
 const WORKER_FAULTS = ['kill', 'kill', 'kill', 'freeze', 'stop'] as const
 
@@ -98,7 +100,7 @@ export async function runReplicatorChaos(options: ReplicatorChaosOptions): Promi
       source.refusing = false
       await workers.settle()
       const healedAt = performance.now()
-      const isAtRest = await rest(workers, source)
+      const isAtRest = await rest(workers, source, (text) => options.log(`seed ${seed}: ${text}`))
       recoveries.push(performance.now() - healedAt)
       if (!isAtRest) {
         restless.push(`seed ${seed}: ${JSON.stringify(await workers.stats())}`)
@@ -237,13 +239,26 @@ const names = (id: string, random: () => number): Data => ({
 })
 
 /** Until one that is ready has stored everything. */
-async function rest(workers: Workers, source: SourceServer): Promise<boolean> {
+async function rest(workers: Workers, source: SourceServer, say: (text: string) => void): Promise<boolean> {
+  let sayAt = performance.now() + SLOW_MS
   const { ms, seq } = source.log.last
   const last = `${ms}-${seq}`
   for (const until = performance.now() + REST_LIMIT_MS; performance.now() < until;) {
     source.pump()
     const all = await workers.stats()
     if (all.some(({ role, ready, cursor }) => role === 'active' && ready && cursor === last)) return true
+    if (performance.now() > sayAt) {
+      sayAt += SLOW_MS
+      const why = all.map(({ role, notReady, live, cursor, breaker, lagMs }) => [
+        role,
+        notReady,
+        live,
+        cursor,
+        breaker,
+        lagMs,
+      ])
+      say(`waiting for ${last}: ${JSON.stringify(why)}`)
+    }
     await pause(20)
   }
   return false

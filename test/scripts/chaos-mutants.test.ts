@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { MUTANTS } from '../../scripts/chaos/mutants/list.ts'
-import { planted } from '../../scripts/chaos/mutants/run.ts'
+import { plant } from '../../scripts/chaos/mutants/run.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 
@@ -13,9 +13,9 @@ test('mutants have names of their own', () => {
 })
 
 for (const mutant of MUTANTS) {
-  test(`the mutant ${mutant.name} finds its place in the source, and whatever catches it is there`, () => {
-    const source = readFileSync(join(ROOT, mutant.file), 'utf8')
-    assert.notEqual(planted(source, mutant), source)
+  test(`the mutant ${mutant.name} finds its place in the source, and whatever catches it is there`, async () => {
+    const { source, text } = await plant(ROOT, mutant)
+    assert.notEqual(text, source)
     const { proof } = mutant
     if ('chaos' in proof) return
     assert.ok(existsSync(join(ROOT, proof.test)), proof.test)
@@ -23,8 +23,11 @@ for (const mutant of MUTANTS) {
   })
 }
 
-test('a mutant whose text is not in the source any more is refused, with what to do', () => {
+test('a mutant whose text is not in the source any more is refused, with what to do', async () => {
   const [mutant] = MUTANTS
   assert.ok(mutant !== undefined)
-  assert.throws(() => planted('something else', mutant), /has its text 0 times; rewrite it in/)
+  await assert.rejects(
+    plant(ROOT, { ...mutant, find: 'what nobody ever wrote' }),
+    /has not its text once; rewrite it in/,
+  )
 })

@@ -19,6 +19,11 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/engine/tasks/claim.ts',
     find: 'where exists (select from sluice.worker where id = $2 and dead_at is null)',
     replace: 'where true',
+    or: {
+      file: 'src/engine/tasks/claim-sql.ts',
+      find: 'exists (select from sluice.worker where id = the_worker and dead_at is null)',
+      replace: 'the_worker is not null',
+    },
     proof: { test: CLAIM, name: 'a worker whose row is dead claims nothing, and none of its answers counts' },
   },
   {
@@ -27,6 +32,11 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/engine/tasks/claim.ts',
     find: 'order by run_at, id limit $3 for update skip locked) t',
     replace: 'order by run_at, id limit $3) t',
+    or: {
+      file: 'src/engine/tasks/claim-sql.ts',
+      find: "${ready('k.id', 'for update skip locked')}",
+      replace: "${ready('k.id', '')}",
+    },
     proof: { test: CLAIM, name: 'sixteen that claim at once never get a task twice, and get all of them' },
   },
   {
@@ -35,22 +45,27 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/engine/tasks/claim.ts',
     find: 'update sluice.task t set owner = $2, attempt = t.attempt + 1,',
     replace: 'update sluice.task t set owner = $2, attempt = t.attempt,',
+    or: {
+      file: 'src/engine/tasks/claim-sql.ts',
+      find: 'set owner = the_worker, attempt = t.attempt + 1,',
+      replace: 'set owner = the_worker, attempt = t.attempt,',
+    },
     proof: { test: WORKER, name: 'tasks of a killed process are ready again before its lease is over' },
   },
   {
     name: 'reaper-ignores-the-lease',
     takes: 'only what belongs to the dead is freed',
     file: 'src/engine/worker/liveness.ts',
-    find: 'when w.dead_at is null then false',
-    replace: 'when w.dead_at is null then true',
+    find: 'where o.id is not null and case when w.id is null then true when w.dead_at is null then false',
+    replace: 'where o.id is not null and case when w.id is null then true when w.dead_at is null then true',
     proof: { test: WORKER, name: 'a process whose event loop is blocked keeps its lease' },
   },
   {
     name: 'reaper-frees-nothing',
     takes: 'what belongs to the dead is freed',
     file: 'src/engine/worker/liveness.ts',
-    find: 'case when w.id is null then true when w.dead_at is null then false',
-    replace: 'case when w.id is null then true when true then false when w.dead_at is null then false',
+    find: 'where o.id is not null and case when w.id is null then true when w.dead_at is null then false',
+    replace: 'where o.id is not null and case when w.id is null then true when true then false',
     proof: { chaos: 'jobs', finds: 'lost' },
   },
   {

@@ -35,7 +35,7 @@ const LIMIT_MS = 120_000
 /** Rejects where the source no longer has what a mutant replaces, or a proof fails without it. */
 export async function runMutants(options: MutantsOptions): Promise<readonly MutantVerdict[]> {
   const { mutants, log } = options
-  for (const mutant of mutants) planted(await readFile(join(ROOT, mutant.file), 'utf8'), mutant)
+  for (const mutant of mutants) await plant(ROOT, mutant)
   const tree = await mkdtemp(join(tmpdir(), 'sluice-mutants-'))
   try {
     for (const name of COPIED) await cp(join(ROOT, name), join(tree, name), { recursive: true })
@@ -49,9 +49,8 @@ export async function runMutants(options: MutantsOptions): Promise<readonly Muta
     const verdicts: MutantVerdict[] = []
     for (const mutant of mutants) {
       const startedAt = Date.now()
-      const file = join(tree, mutant.file)
-      const source = await readFile(file, 'utf8')
-      await writeFile(file, planted(source, mutant))
+      const { file, source, text } = await plant(tree, mutant)
+      await writeFile(file, text)
       const caught = await prove(tree, mutant.proof, options)
       await writeFile(file, source)
       const seconds = Math.round((Date.now() - startedAt) / 1_000)
@@ -70,12 +69,26 @@ export async function runMutants(options: MutantsOptions): Promise<readonly Muta
   }
 }
 
-/** The source with the mutant in it. Throws where its text is not there exactly once. */
-export function planted(source: string, { name, file, find, replace }: Mutant): string {
-  const parts = source.split(find)
-  if (parts.length === 2) return parts.join(replace)
+export interface Planted {
+  readonly file: string
+  /** As it is. */
+  readonly source: string
+  /** With the mutant in it. */
+  readonly text: string
+}
+
+/** Rejects where its text is not there exactly once. */
+export async function plant(tree: string, { name, or, ...first }: Mutant): Promise<Planted> {
+  const places = or === undefined ? [first] : [first, or]
+  for (const place of places) {
+    const file = join(tree, place.file)
+    const source = await readFile(file, 'utf8').catch(() => '')
+    const parts = source.split(place.find)
+    if (parts.length === 2) return { file, source, text: parts.join(place.replace) }
+  }
+  const files = places.map(({ file }) => file).join(' or ')
   throw new Error(
-    `mutant ${name}: ${file} has its text ${parts.length - 1} times; rewrite it in scripts/chaos/mutants/list.ts`,
+    `mutant ${name}: ${files} has not its text once; rewrite it in scripts/chaos/mutants/list.ts`,
   )
 }
 
