@@ -39,7 +39,14 @@ export const kafka: Recipe = {
 function java(placement: Placement, main: string, args: readonly string[]) {
   const config = join(placement.directory, 'server.properties')
   const rest = main === 'kafka.Kafka' ? [config] : [...args, '-c', config]
-  return { program: 'java', args: [...jvm(placement.heapMb, join(placement.jars, '*')), main, ...rest] }
+  return {
+    program: 'java',
+    args: [
+      ...jvm(placement.heapMb, join(placement.jars, '*'), placement.quick || main !== 'kafka.Kafka'),
+      main,
+      ...rest,
+    ],
+  }
 }
 
 function properties({ host, ports, directory, settings }: Placement): string {

@@ -43,7 +43,7 @@ export async function start(recipe: Recipe, say: Say): Promise<void> {
   const jars = await bring(recipe, say)
   await rm(directory, { recursive: true, force: true })
   await mkdir(directory, { recursive: true })
-  const placement = { host: HOST, ports, directory, jars, heapMb: heapOf(recipe), settings: {} }
+  const placement = { host: HOST, ports, directory, jars, heapMb: heapOf(recipe), quick: false, settings: {} }
   await prepare(recipe, placement)
   const started = await launch(recipe, placement)
   await writeFile(join(directory, 'state.json'), JSON.stringify({ ...started, port } satisfies State))

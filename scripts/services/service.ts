@@ -16,6 +16,8 @@ export interface Placement {
   readonly jars: string
   /** Most megabytes of heap. */
   readonly heapMb: number
+  /** For a short life: quick to start, and slower at its work. */
+  readonly quick: boolean
   /** What only some callers set, such as listeners of a broker. */
   readonly settings: Readonly<Record<string, string>>
 }
@@ -43,8 +45,9 @@ export interface Recipe {
 }
 
 /** Flags that keep a JVM of a test server small: one collector thread, small stacks. */
-export function jvm(heapMb: number, classpath: string): readonly string[] {
+export function jvm(heapMb: number, classpath: string, quick = false): readonly string[] {
   return [
+    ...(quick ? ['-XX:TieredStopAtLevel=1'] : []),
     `-Xmx${heapMb}m`,
     '-Xss512k',
     '-XX:+UseSerialGC',

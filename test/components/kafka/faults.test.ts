@@ -2,11 +2,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isSluiceError } from '../../../src/core/errors.ts'
-import { snapshotResources, assertNoLeaks } from '../../../src/testing/leak-check.ts'
+import { eventually } from '../../support/eventually.ts'
 import { connectKafka, hasCode, missingBroker, ownName, proxied, removeTopics, Seen } from './support.ts'
 
 const skip = await missingBroker()
-const TIMEOUT = 1_000
+const TIMEOUT = 500
+
+/** Calls again until the breaker lets it through and the broker answers. */
+async function untilWorks(call: () => PromiseLike<unknown>): Promise<void> {
+  await eventually(() =>
+    Promise.resolve(call()).then(
+      () => true,
+      (error: unknown) => (assert.ok(isSluiceError(error)), undefined),
+    ),
+  )
+}
 
 /** A component that reaches the broker through the proxy alone. */
 async function behindProxy(options: Parameters<typeof connectKafka>[0] = {}) {
@@ -63,20 +73,16 @@ test(
     // A loaded machine may be late by itself; the promise is 100 ms.
     assert.ok(took < TIMEOUT + 1_000, `settled after ${took} ms`)
     at.proxy.heal()
-    for (;;) {
-      const answer = await at.api.publish(at.topic, 'after').catch((error: unknown) => error)
-      if (!isSluiceError(answer)) break
-    }
+    await untilWorks(() => at.api.publish(at.topic, 'after'))
   },
 )
 
 test('resets in a row leave nothing open, and what was acknowledged is stored', { skip }, async () => {
   await using at = await behindProxy()
   await at.api.publish(at.topic, 'warm')
-  const before = snapshotResources()
   const acknowledged: string[] = []
   let unknown = 0
-  for (let round = 0; round < 40; round++) {
+  for (let round = 0; round < 20; round++) {
     const text = `m${round}`
     const publishing = at.api.publish(at.topic, text).then(
       () => void acknowledged.push(text),
@@ -92,9 +98,11 @@ test('resets in a row leave nothing open, and what was acknowledged is stored', 
   })
   await seen.when((items) => acknowledged.every((text) => items.includes(text)))
   await consumption.stop()
-  assert.ok(acknowledged.length + unknown === 40)
+  assert.ok(acknowledged.length + unknown === 20)
   await at.open.check()
-  await assertNoLeaks(before, { within: 3_000, allow: { sockets: 3 } } as never).catch(() => {})
+  // Each client has one to the address that it was given and one to the broker that it was told of.
+  const open = at.proxy.connections.length
+  assert.ok(open <= 4, `${open} connections are open`)
 })
 
 test('a consumer whose broker is cut off without a word finds out, and reads on', { skip }, async () => {
@@ -143,8 +151,8 @@ test('slow, sliced and coalesced answers are read right', { skip }, async () => 
 
 test('garbage in an answer ends no process, and the component heals', { skip }, async () => {
   await using at = await behindProxy()
-  for (let round = 0; round < 15; round++) {
-    at.proxy.corrupt({ every: 20 + round * 7, direction: 'down' })
+  for (let round = 0; round < 8; round++) {
+    at.proxy.corrupt({ every: 20 + round * 13, direction: 'down' })
     await Promise.allSettled([at.api.publish(at.topic, 'x'), at.api.topics()]).then((results) => {
       for (const result of results)
         if (result.status === 'rejected') assert.ok(isSluiceError(result.reason), String(result.reason))
@@ -152,10 +160,7 @@ test('garbage in an answer ends no process, and the component heals', { skip }, 
   }
   at.proxy.heal()
   at.proxy.reset()
-  for (;;) {
-    const answer = await at.api.publish(at.topic, 'after').catch((error: unknown) => error)
-    if (!isSluiceError(answer)) break
-  }
+  await untilWorks(() => at.api.publish(at.topic, 'after'))
 })
 
 test(
@@ -172,12 +177,7 @@ test(
     )
     at.proxy.heal()
     at.proxy.reset()
-    for (;;) {
-      const answer = await at.api
-        .publish(at.topic, { order: 7 }, { key: '7', event })
-        .catch((error: unknown) => error)
-      if (!isSluiceError(answer)) break
-    }
+    await untilWorks(() => at.api.publish(at.topic, { order: 7 }, { key: '7', event }))
     const effects = new Set<string>()
     const seen = new Seen<string>()
     await using _consumption = at.api.consume(
@@ -195,7 +195,7 @@ test(
 )
 
 test('a slow way holds the publisher back within its bounds', { skip }, async () => {
-  await using at = await behindProxy({ requestTimeout: '4s', maxWaitingBytes: '200kb', maxWaiting: 1_000 })
+  await using at = await behindProxy({ requestTimeout: '2s', maxWaitingBytes: '200kb', maxWaiting: 1_000 })
   await at.api.publish(at.topic, 'warm')
   at.proxy.bandwidth(50_000, { direction: 'up' })
   const results = await Promise.allSettled(

@@ -152,7 +152,9 @@ export async function missingOwnBroker(): Promise<false | string> {
 
 /** A broker to break. `settings` are lines of its properties. */
 export async function ownBroker(
-  settings: (extraPort: number) => Readonly<Record<string, string>> = () => ({}),
+  settings: (
+    ports: Readonly<Record<'port' | 'controller' | 'extra', number>>,
+  ) => Readonly<Record<string, string>> = () => ({}),
 ): Promise<OwnBroker> {
   const jars = await cached(recipe)
   if (jars === undefined) throw new Error('no jars')
@@ -164,7 +166,15 @@ export async function ownBroker(
     await freePort(),
   ]
   const ports = { port, controller, behind, proxy: behind }
-  const placement = { host: '127.0.0.1', ports, directory, jars, heapMb: 192, settings: settings(extraPort) }
+  const placement = {
+    host: '127.0.0.1',
+    ports,
+    directory,
+    jars,
+    heapMb: 192,
+    quick: true,
+    settings: settings({ port, controller, extra: extraPort }),
+  }
   await prepare(recipe, placement)
   let running: Running | undefined
   const broker: OwnBroker = {

@@ -7,6 +7,7 @@ import { waitOrAbort } from '../../../core/abort.ts'
 import type { Clock, Timer } from '../../../core/clock.ts'
 import { hasCode, SluiceError } from '../../../core/errors.ts'
 import { driverError, isStale } from './errors.ts'
+import { guardConnections } from './guard.ts'
 import type { KafkaModule } from './peer.ts'
 import type { ClientSettings } from './settings.ts'
 
@@ -34,6 +35,7 @@ export class Clients {
   #usedAt = 0
   #idleTimer: Timer | undefined
   #replaced = 0
+  #unguard: (() => void) | undefined
 
   constructor(options: ClientsOptions) {
     this.#options = options
@@ -55,6 +57,7 @@ export class Clients {
   async open(module: KafkaModule, settings: ClientSettings, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     this.#opened = { module, settings }
+    this.#unguard ??= guardConnections(module)
     try {
       await this.ask(signal, async (admin) => {
         await admin.metadata({ topics: [], forceUpdate: true, retries: 0 })
@@ -114,6 +117,8 @@ export class Clients {
 
   async close(): Promise<void> {
     this.#opened = undefined
+    this.#unguard?.()
+    this.#unguard = undefined
     this.#idleTimer?.cancel()
     this.#idleTimer = undefined
     const [producer, admin] = [this.#producer, this.#admin]

@@ -113,10 +113,15 @@ export function driverError(thrown: unknown, component: string, sent = false): S
   )
 }
 
-/** Did the client itself go bad, so that the next call needs a new one? */
+/**
+ * May the client itself have gone bad, so that the next call is better off with a new one? Not when a broker answered, or
+ * the driver refused an argument. Otherwise it may: a connection on which nothing is answered is kept, and so is what it
+ * was told about the cluster, garbage included.
+ */
 export function isStale(thrown: unknown): boolean {
-  const codes = [...treeOf(toError(thrown))].map((each) => each['code'])
-  return codes.includes('PLT_KFK_TIMEOUT') || codes.includes('PLT_KFK_UNEXPECTED_CORRELATION_ID')
+  if (isSluiceError(thrown)) return false
+  const all = [...treeOf(toError(thrown))]
+  return !all.some((each) => typeof each['apiId'] === 'string' || each['code'] === 'PLT_KFK_USER')
 }
 
 /** Was it refused before anything was written to the broker's log? */
