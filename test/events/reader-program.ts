@@ -5,7 +5,7 @@ import { connectComponent } from '../../src/testing/connect-component.ts'
 import { anything } from './support.ts'
 
 const [dsn = '', mode = 'plain'] = process.argv.slice(2)
-const db = await connectComponent(postgres({ dsn }))
+const db = await connectComponent(postgres({ dsn, maxOpenConns: 3 }))
 const reader = await connectComponent(events(), { required: { postgres: db.api } })
 const Numbered = event('crash.numbered', anything<{ n: number }>())
 

@@ -163,6 +163,38 @@ test(
   },
 )
 
+test('a replay from a time hands out what was published at that time or later', { skip }, async () => {
+  await using here = await place()
+  const peer = await here.peer()
+  const [live, again] = [new Seen<Date>(), new Seen<number>()]
+  await peer.events
+    .subscribe(
+      Created,
+      'reader',
+      ({ data, replay, publishedAt }) => (replay === undefined ? live.add(publishedAt) : again.add(data.n)),
+      { from },
+    )
+    .ready()
+  for (let n = 0; n < 6; n++) {
+    await peer.events.publish(Created, { n })
+    await live.atLeast(n + 1)
+  }
+  const { id } = await peer.events.replay('reader', { from: live.all[3]!, rate: 100_000 })
+  await until(
+    () => peer.events.replays(),
+    (all) => all.some((each) => each.id === id && each.state === 'done'),
+  )
+  // The stamp of an event is finer than a Date: one of the same millisecond may come along.
+  assert.deepEqual(again.all.slice(-3), [3, 4, 5])
+  assert.ok(again.all.length <= 4, String(again.all))
+  await assert.rejects(peer.events.replay('reader', { from: new Date(Number.NaN) }), {
+    code: 'SLUICE_INVALID_ARGUMENT',
+  })
+  await assert.rejects(peer.events.replay('nobody', { from: 'beginning' }), {
+    code: 'SLUICE_INVALID_ARGUMENT',
+  })
+})
+
 test('a replay is as slow as asked for, and ends when it is cancelled', { skip }, async () => {
   await using here = await place()
   const peer = await here.peer()
