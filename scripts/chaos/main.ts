@@ -35,7 +35,7 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string' },
     freezes: { type: 'string' },
     stops: { type: 'string' },
-    pace: { type: 'string', default: '250' },
+    pace: { type: 'string', default: '400' },
     drain: { type: 'string', default: '120' },
     workers: { type: 'string', default: '3' },
     clients: { type: 'string', default: '2' },

@@ -20,7 +20,9 @@ export function formatReplicatorReport(report: ReplicatorChaosReport): string {
     ['until all was stored', `p50 ${recoveryMs.p50} ms, p99 ${recoveryMs.p99} ms, max ${recoveryMs.max} ms`],
   ]
   const width = Math.max(...lines.map(([name]) => name.length))
-  return ['chaos: replicator', ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`), ''].join('\n')
+  return ['chaos: replicator', ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`), ''].join(
+    '\n',
+  )
 }
 
 function counts(of: Readonly<Record<string, number>>): string {

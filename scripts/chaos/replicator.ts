@@ -55,7 +55,7 @@ const KEYS = 40
 const STEPS = 14
 /** So few messages are kept that a replicator that was away is told to load anew. */
 const KEPT = 400
-const REST_LIMIT_MS = 60_000
+const REST_LIMIT_MS = 120_000
 /** A recovery that takes longer is shown. */
 const SLOW_MS = 4_000
 const SOURCE_FAULTS = ['disconnect', 'forget', 'refuse', 'garbage', 'reload'] as const
