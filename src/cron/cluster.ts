@@ -9,6 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ComponentContext } from '../app/component.ts'
 import type { Postgres, Transaction } from '../components/postgres/api.ts'
+import { Alarm } from '../core/alarm.ts'
 import { backoffMs } from '../core/backoff.ts'
 import { hasCode, SluiceError, toError } from '../core/errors.ts'
 import { STATEMENT_TIMEOUT_MS } from '../engine/database.ts'
@@ -50,7 +51,7 @@ export class ClusterScheduler implements Scheduler {
   #loop: Promise<void> | undefined
   #offHint: (() => void) | undefined
   #released = false
-  #wake = Promise.withResolvers<void>()
+  readonly #alarm: Alarm
 
   constructor(options: ClusterOptions) {
     const { db, context } = options
@@ -58,13 +59,14 @@ export class ClusterScheduler implements Scheduler {
     this.#options = options
     this.#engine = engineOf({ db, clock, random, log, metrics, appName })
     this.#calls = new ClusterCalls(this.#engine)
+    this.#alarm = new Alarm(clock)
   }
 
   async open(signal: AbortSignal): Promise<void> {
     await this.#engine.open(signal)
     signal.throwIfAborted()
     await this.#tell()
-    this.#offHint ??= this.#engine.wake.on(TOPIC, () => this.#wakeUp())
+    this.#offHint ??= this.#engine.wake.on(TOPIC, () => this.#alarm.ring())
     this.#loop ??= this.#run()
   }
 
@@ -75,7 +77,7 @@ export class ClusterScheduler implements Scheduler {
   add(entry: Entry): void {
     this.#entries.set(entry.name, entry)
     this.#fresh.add(entry)
-    this.#wakeUp()
+    this.#alarm.ring()
   }
 
   async reschedule(name: string, plan: Plan): Promise<void> {
@@ -147,10 +149,9 @@ export class ClusterScheduler implements Scheduler {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping
-    const { log, clock } = this.#options
+    const { log } = this.#options
     while (!signal.aborted) {
       let waitMs = this.#options.pollMs
-      this.#wake = Promise.withResolvers<void>()
       try {
         await this.#tell()
         await this.#tidy()
@@ -160,13 +161,7 @@ export class ClusterScheduler implements Scheduler {
       } catch (error) {
         if (!signal.aborted) log.debug({ err: toError(error) }, 'a look at the schedules failed')
       }
-      const waiting = new AbortController()
-      const stop = (): void => waiting.abort()
-      signal.addEventListener('abort', stop, { once: true })
-      void this.#wake.promise.then(stop)
-      if (signal.aborted) stop()
-      await clock.sleep(waitMs, { signal: waiting.signal }).catch(() => {})
-      signal.removeEventListener('abort', stop)
+      await this.#alarm.wait(waitMs, signal)
     }
   }
 
@@ -192,7 +187,7 @@ export class ClusterScheduler implements Scheduler {
         await this.#finish(entry, run, lease, outcome)
       } finally {
         this.#own.delete(run.id)
-        this.#wakeUp()
+        this.#alarm.ring()
       }
     }
     const request = { id: run.id, entry, slot: run.slot, attempt: run.attempt, signal: lease.signal }
@@ -280,9 +275,5 @@ export class ClusterScheduler implements Scheduler {
     })
     // A millisecond later, so that the database's clock is there by then.
     return Math.max(LEAST_WAIT_MS, (row?.ms ?? Infinity) + 1)
-  }
-
-  #wakeUp(): void {
-    this.#wake.resolve()
   }
 }
