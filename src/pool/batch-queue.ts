@@ -1,6 +1,8 @@
-/** Items that wait to be written, with their results. */
-import { pendingResult, type AsyncResult, type ResultOwner } from '../core/async-result.ts'
+/** Items that wait to be written, with their results, and how those are settled. */
+import { fail, fulfil, pendingResult, type AsyncResult, type ResultOwner } from '../core/async-result.ts'
+import { invalidArgument } from '../core/errors.ts'
 import { Ring } from '../core/ring.ts'
+import type { BatchAnswer } from './batcher-options.ts'
 
 /** Fewer cancelled entries than this are not worth a sweep. */
 const SWEEP_ABOVE = 32
@@ -100,5 +102,20 @@ export class BatchQueue<K, V> {
     entry.waiting = false
     this.#length -= 1
     this.#bytes -= entry.bytes
+  }
+}
+
+/** Gives each item of a batch what its `write` answered for it. Throws when the answers are not one for each. */
+export function settleBatch<K, V>(
+  name: string,
+  batch: readonly BatchEntry<K, V>[],
+  answer: BatchAnswer<V>,
+): void {
+  if (answer !== undefined && answer.length !== batch.length)
+    throw invalidArgument(`${name}: write`, `${batch.length} answers, one for each item`, answer.length)
+  for (const [index, entry] of batch.entries()) {
+    const value = answer?.[index]
+    if (value instanceof Error) fail(entry.result, value)
+    else fulfil(entry.result, value as V)
   }
 }

@@ -1,7 +1,7 @@
 /** Options of a batcher, and what is said about bad ones. */
 import { systemClock, type Clock } from '../core/clock.ts'
 import { durationMs, type Duration } from '../core/duration.ts'
-import { invalidArgument } from '../core/errors.ts'
+import { invalidArgument, type SluiceError } from '../core/errors.ts'
 import type { TaskCall } from './worker-pool.ts'
 
 /** What `write` answers: for each item a value, or an Error for one that failed; nothing at all where V is void. */
@@ -106,4 +106,14 @@ export function checkBatcherOptions<K, V>(options: BatcherOptions<K, V>): Checke
     timeoutMs: durationMs(all.timeout, `${name}: timeout`),
     clock: all.clock ?? systemClock,
   }
+}
+
+/** Bytes of an item, 0 where they are not counted; an error where `sizeOf` gives no size. */
+export function bytesOf<K, V>(item: K, options: CheckedBatcherOptions<K, V>): number | SluiceError {
+  const { sizeOf, name } = options
+  if (sizeOf === undefined) return 0
+  const bytes = sizeOf(item)
+  return Number.isFinite(bytes) && bytes >= 0
+    ? bytes
+    : invalidArgument(`${name}: sizeOf`, 'a number of bytes', bytes)
 }

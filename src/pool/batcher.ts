@@ -15,13 +15,14 @@
  *   have taken effect is for `write` to know.
  */
 import { AsyncResource } from 'node:async_hooks'
-import { AsyncResult, fail, fulfil } from '../core/async-result.ts'
+import { AsyncResult, fail } from '../core/async-result.ts'
 import { onAbort, waitOrAbort } from '../core/abort.ts'
 import { durationMs, type Duration } from '../core/duration.ts'
-import { invalidArgument, SluiceError } from '../core/errors.ts'
+import { SluiceError } from '../core/errors.ts'
 import type { Timer } from '../core/clock.ts'
-import { BatchQueue, BatchEntry } from './batch-queue.ts'
+import { BatchQueue, BatchEntry, settleBatch } from './batch-queue.ts'
 import {
+  bytesOf,
   checkBatcherOptions,
   type BatchAnswer,
   type BatcherOptions,
@@ -102,7 +103,7 @@ export class Batcher<K, V = void> implements AsyncDisposable {
     this.#added += 1
     const { signal } = options
     if (signal?.aborted === true) return AsyncResult.reject(signal.reason)
-    const bytes = this.#sizeOf(item)
+    const bytes = bytesOf(item, this.#options)
     if (typeof bytes !== 'number') return AsyncResult.reject(bytes)
     const refusal = this.#makeRoom(bytes)
     if (refusal !== undefined) return AsyncResult.reject(refusal)
@@ -163,15 +164,6 @@ export class Batcher<K, V = void> implements AsyncDisposable {
       this.#timer?.cancel()
     }
     await this.#writers.close()
-  }
-
-  #sizeOf(item: K): number | SluiceError {
-    const { sizeOf, name } = this.#options
-    if (sizeOf === undefined) return 0
-    const bytes = sizeOf(item)
-    return Number.isFinite(bytes) && bytes >= 0
-      ? bytes
-      : invalidArgument(`${name}: sizeOf`, 'a number of bytes', bytes)
   }
 
   /** Why there is no place for an item, after what the policy can do. */
@@ -257,28 +249,13 @@ export class Batcher<K, V = void> implements AsyncDisposable {
     this.#batches += 1
     this.#items += batch.length
     try {
-      this.#settle(batch, await this.#context.runInAsyncScope(submit))
+      settleBatch(this.name, batch, await this.#context.runInAsyncScope(submit))
     } catch (error) {
       this.#failedBatches += 1
       for (const entry of batch) fail(entry.result, error)
     }
     for (const entry of batch) entry.release?.()
     this.#afterWrite()
-  }
-
-  #settle(batch: readonly BatchEntry<K, V>[], answer: BatchAnswer<V>): void {
-    if (answer !== undefined && answer.length !== batch.length) {
-      throw invalidArgument(
-        `${this.name}: write`,
-        `${batch.length} answers, one for each item`,
-        answer.length,
-      )
-    }
-    for (const [index, entry] of batch.entries()) {
-      const value = answer?.[index]
-      if (value instanceof Error) fail(entry.result, value)
-      else fulfil(entry.result, value as V)
-    }
   }
 
   #afterWrite(): void {

@@ -10,7 +10,7 @@ import { AsyncResource } from 'node:async_hooks'
 import { abandon, fail, fulfil } from '../core/async-result.ts'
 import type { Clock } from '../core/clock.ts'
 import { toError, type SluiceError } from '../core/errors.ts'
-import { closedError, droppedError, fullError, timeoutError, type CheckedOptions } from './pool-options.ts'
+import { closedError, droppedError, timeoutError, type CheckedOptions, type Refusal } from './pool-options.ts'
 import { Room } from './room.ts'
 import { Slot, type SlotHost } from './slot.ts'
 import { TaskQueue } from './task-queue.ts'
@@ -26,9 +26,6 @@ import {
   type TaskHost,
 } from './task.ts'
 import { WaitSample } from './wait-sample.ts'
-
-/** Why a task was not taken. */
-export type Refusal = 'closed' | 'dropped' | 'full'
 
 export class PoolCore implements TaskHost, SlotHost {
   readonly name: string
@@ -106,18 +103,6 @@ export class PoolCore implements TaskHost, SlotHost {
     if (!this.isFree) return this.#enqueue(task, this.#options.maxWaiting)
     this.takeSlot().run(task)
     return undefined
-  }
-
-  /** The error of a refused submit. Apart from the refusal, because `post` needs none, and a stack trace costs more than it. */
-  refusalError(task: SubmittedTask, refusal: Refusal): SluiceError {
-    switch (refusal) {
-      case 'closed':
-        return closedError(this.name)
-      case 'dropped':
-        return droppedError(task.name, 'the queue is full')
-      case 'full':
-        return fullError(task.name, this.#running, this.queue.length)
-    }
   }
 
   #enqueue(task: QueuedTask, limit: number): Refusal | undefined {

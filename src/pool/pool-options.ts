@@ -102,6 +102,25 @@ export function fullError(task: string, running: number, waiting: number): Sluic
   )
 }
 
+/** Why a task was not taken. */
+export type Refusal = 'closed' | 'dropped' | 'full'
+
+/** The error of a refused submit. Apart from the refusal, because `post` needs none, and a stack trace costs more than it. */
+export function refusalError(
+  pool: { readonly name: string; readonly running: number; readonly queue: { readonly length: number } },
+  task: string,
+  refusal: Refusal,
+): SluiceError {
+  switch (refusal) {
+    case 'closed':
+      return closedError(pool.name)
+    case 'dropped':
+      return droppedError(task, 'the queue is full')
+    case 'full':
+      return fullError(task, pool.running, pool.queue.length)
+  }
+}
+
 export function closedError(pool: string, what = 'it takes no more tasks'): SluiceError {
   return new SluiceError('SLUICE_POOL_CLOSED', `"${pool}" was closed: ${what}`)
 }

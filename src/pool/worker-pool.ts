@@ -33,6 +33,7 @@ import {
   closeTimeoutError,
   faultOfTask,
   fullError,
+  refusalError,
   type CheckedOptions,
   type TaskOptions,
   type WorkerPoolOptions,
@@ -246,7 +247,7 @@ export class WorkerPool implements AsyncDisposable {
     const refusal = this.#core.admit(task)
     if (refusal === undefined) return
     if (task.guards !== undefined) unguard(task.guards)
-    fail(task.result, this.#core.refusalError(task, refusal))
+    fail(task.result, refusalError(this.#core, task.name, refusal))
   }
 
   /** Sets the timer and the listener. False when the signal has aborted: the task is settled. */

@@ -7,32 +7,14 @@
  * than a lost connection.
  */
 import { onAbort } from '../../../core/abort.ts'
-import type { Clock, Timer } from '../../../core/clock.ts'
+import type { Timer } from '../../../core/clock.ts'
 import { SluiceError, toError } from '../../../core/errors.ts'
-import { describeAddress, type Address } from '../address.ts'
+import { describeAddress } from '../address.ts'
 import type { Argument, Command, Reply } from '../backend.ts'
 import { defineOperation } from '../commands/command.ts'
+import { makeClient, type Client, type ConnectionSettings } from './client.ts'
 import { cannotConnect, driverError, unavailable } from './errors.ts'
 import type { RedisModule } from './peer.ts'
-import { readTlsFiles, type TlsFiles } from './tls-files.ts'
-
-export interface ConnectionSettings {
-  /** Name of the component, for errors. */
-  readonly component: string
-  readonly address: Address
-  readonly username: string | undefined
-  readonly password: string | undefined
-  readonly db: number
-  /** Shown by CLIENT LIST. */
-  readonly clientName: string
-  readonly dialTimeoutMs: number
-  readonly replyTimeoutMs: number
-  readonly pingIntervalMs: number
-  readonly maxQueued: number
-  readonly rejectUnauthorized: boolean
-  readonly tlsFiles: TlsFiles
-  readonly clock: Clock
-}
 
 /** Bulk replies (`$` in the protocol) as Buffers. */
 const BINARY = { 36: Buffer } as const
@@ -45,9 +27,6 @@ const PING: Command<void> = {
 
 /** A connection younger than this led to the replica that the address names: another would lead there again. */
 const REPLICA_PATIENCE_MS = 10_000
-const PROTOCOL = Object.freeze({ RESP: 2 } as const)
-
-type Client = ReturnType<typeof makeClient>
 
 export class Connection {
   readonly #peer: RedisModule
@@ -260,40 +239,6 @@ export class Connection {
       release()
     }
   }
-}
-
-function makeClient(peer: RedisModule, settings: ConnectionSettings) {
-  const { address } = settings
-  // Version 2 of the protocol gives the same replies on every server. A client's class is made for its whole set of
-  // options, which takes 25 ms, unless it is made for those of the protocol alone, as here.
-  const createClient = peer.RedisClient.factory(PROTOCOL)
-  return createClient({
-    // Read from here too, which the type of the factory does not know.
-    ...(PROTOCOL as object),
-    ...(settings.username === undefined ? {} : { username: settings.username }),
-    ...(settings.password === undefined ? {} : { password: settings.password }),
-    database: settings.db,
-    name: settings.clientName,
-    disableOfflineQueue: true,
-    disableClientInfo: true,
-    maintNotifications: 'disabled',
-    commandsQueueMaxLength: settings.maxQueued,
-    // The deadline of an operation is kept above; the driver's own costs an AbortSignal and a timer for each command.
-    commandOptions: { timeout: 0 },
-    socket: {
-      ...(address.path === undefined ? { host: address.host, port: address.port } : { path: address.path }),
-      // The name to verify is the host, as tls.connect takes it.
-      ...(address.tls
-        ? {
-            tls: true,
-            rejectUnauthorized: settings.rejectUnauthorized,
-            ...readTlsFiles(settings.component, settings.tlsFiles),
-          }
-        : {}),
-      connectTimeout: settings.dialTimeoutMs,
-      reconnectStrategy: false,
-    } as never,
-  })
 }
 
 function asTexts(reply: Reply): Reply {

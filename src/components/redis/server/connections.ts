@@ -8,7 +8,8 @@
  */
 import type { Timer } from '../../../core/clock.ts'
 import type { SluiceError } from '../../../core/errors.ts'
-import { Connection, type ConnectionSettings } from './connection.ts'
+import type { ConnectionSettings } from './client.ts'
+import { Connection } from './connection.ts'
 import { closedError, unavailable } from './errors.ts'
 import type { RedisModule } from './peer.ts'
 

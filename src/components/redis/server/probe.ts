@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { onAbort } from '../../../core/abort.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import { describeAddress } from '../address.ts'
-import type { ConnectionSettings } from './connection.ts'
+import type { ConnectionSettings } from './client.ts'
 import { cannotConnect } from './errors.ts'
 
 /** Resolves when the address accepts a connection, which is closed at once. */

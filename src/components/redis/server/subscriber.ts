@@ -14,7 +14,8 @@ import { onAbort } from '../../../core/abort.ts'
 import { toError } from '../../../core/errors.ts'
 import type { Logger } from '../../../telemetry/log.ts'
 import type { ChannelListener } from '../backend.ts'
-import { Connection, type ConnectionSettings } from './connection.ts'
+import type { ConnectionSettings } from './client.ts'
+import { Connection } from './connection.ts'
 import { loadRedis } from './peer.ts'
 
 export interface SubscriberOptions {
