@@ -7,6 +7,7 @@ import { MUTANTS } from '../../scripts/chaos/mutants/list.ts'
 import { plant } from '../../scripts/chaos/mutants/run.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
+const DOCS = readFileSync(join(ROOT, 'docs/chaos.md'), 'utf8')
 
 test('mutants have names of their own', () => {
   assert.equal(new Set(MUTANTS.map(({ name }) => name)).size, MUTANTS.length)
@@ -16,6 +17,7 @@ for (const mutant of MUTANTS) {
   test(`the mutant ${mutant.name} finds its place in the source, and whatever catches it is there`, async () => {
     const { source, text } = await plant(ROOT, mutant)
     assert.notEqual(text, source)
+    assert.ok(DOCS.includes(`| ${mutant.takes} |`), `${mutant.takes}: not in docs/chaos.md`)
     const { proof } = mutant
     if ('chaos' in proof) return
     assert.ok(existsSync(join(ROOT, proof.test)), proof.test)
