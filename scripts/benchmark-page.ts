@@ -68,6 +68,14 @@ export const CHAPTERS: Readonly<Record<string, Chapter>> = {
       { ratio: 'applied_vs_naive', bound: 'least', value: 10 },
     ],
   },
+  rabbitmq: {
+    title: 'RabbitMQ',
+    text: "Persistent, mandatory messages of 210 bytes into a quorum queue, a thousand under way, each confirmed; and handlers that do nothing, each acknowledged; beside the raw driver on the same broker. Ratios are our throughput over the peer's.",
+    targets: [
+      { ratio: 'rabbitmq_publish_vs_raw', bound: 'least', value: 1 },
+      { ratio: 'rabbitmq_consume_vs_raw', bound: 'least', value: 0.9 },
+    ],
+  },
   start: {
     title: 'Start',
     text: "From the start of the process to the first 200 on `/livez`, with three components whose servers do not answer; compiled JavaScript. Ratios are our time over the peer's.",
