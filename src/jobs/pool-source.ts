@@ -97,7 +97,8 @@ class PoolSource implements TaskSource {
     // What a transaction of the user's deletes comes back with its rollback: then the lot must be there still.
     const isFinal = on === this.#engine.db
     const counts = isFinal ? countByLot(tasks) : undefined
-    const last = counts === undefined ? NONE : [...counts.keys()].filter((lot) => lot.left === counts.get(lot))
+    const last =
+      counts === undefined ? NONE : [...counts.keys()].filter((lot) => lot.left === counts.get(lot))
     const some = await ackLot(on, ids, last)
     for (const [lot, count] of counts ?? []) {
       lot.left -= count
