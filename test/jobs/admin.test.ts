@@ -197,7 +197,7 @@ test('jobs that no process handles are told once, by name, and no more when one 
     warn: (fields, text = '') => void lines.push([fields as object, text]),
     child: () => log,
   }
-  await using it = await testJobs({}, { log })
+  await using it = await testJobs()
   const Mail = job('mail', z.number(), { queue: 'shared' })
   const Call = job('call', z.number(), { queue: 'shared' })
   await it.jobs.enqueue(Greet, { name: 'Ada' }, { key: 'k' })
