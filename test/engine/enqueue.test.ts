@@ -41,6 +41,38 @@ test('ids come in the order of the batch, also where it is mixed with unique one
   )
 })
 
+test('a batch of alike tasks is stored as they would be one by one', options, async () => {
+  await using own = await ownDatabase(server.url)
+  await using tables = await openTables(own.dsn)
+  const { db } = tables
+  const kinds = [
+    { name: 'n', prio: 2, max_attempt: 7, grp: 'g', head: '{"requestId":"r"}', delay: 60_000 },
+    { run_at: '2031-02-03T04:05:06Z' },
+    {},
+  ]
+  for (const kind of kinds) {
+    const bodies = ['{"a":"\\"quoted, \\\\ ünï"}', '1', '[]']
+    const alike = await enqueueTasks(
+      db,
+      bodies.map((body) => newTask({ ...kind, body })),
+    )
+    // One that has a key makes the batch a mixed one.
+    const mixed = await enqueueTasks(db, [
+      ...bodies.map((body) => newTask({ ...kind, body })),
+      newTask({ key: 'k' }),
+    ])
+    const stored = (answers: typeof alike): Promise<unknown> =>
+      db.query(
+        `select queue, name, prio, shard, attempt, max_attempt, owner, key, uniq, grp, body, head, errs, xid is null as "noXid",
+           round(extract(epoch from run_at - case when $2 then made else '2000-01-01' end)) as due
+         from sluice.task where id = any($1::bigint[]) order by array_position($1::bigint[], id)`,
+        [answers.slice(0, 3).map((answer) => answer!.id), !('run_at' in kind)],
+      )
+    assert.deepEqual(await stored(alike), await stored(mixed))
+  }
+  assert.deepEqual(await enqueueTasks(db, []), [])
+})
+
 test(
   'batches of eight clients with the same unique names neither deadlock nor make one twice',
   options,

@@ -34,6 +34,19 @@ export const ENQUEUE_UNIQUE = enqueue(
   'id, queue, uniq',
 )
 
+/**
+ * in: $1 json array of bodies, $2 queue, $3 name, $4 priority, $5 attempts, $6 delay in ms, $7 due time, $8 group, $9 head
+ * out: ids, with commas, in the order of the array
+ * effect: rows of sluice.task that differ in their bodies alone: reading the rest again for each was half of the time
+ */
+export const ENQUEUE_ALIKE = `
+with i as (
+  insert into sluice.task (queue, name, prio, max_attempt, run_at, grp, head, body)
+  select $2, $3, $4, $5, coalesce($7::timestamptz, clock_timestamp() + $6::float8 * interval '1 ms'), $8, $9, b.body
+  from json_array_elements_text($1::json) as b(body)
+  returning id)
+select string_agg(i.id::text, ',') as ids from i`
+
 export interface Enqueued {
   readonly id: string
 }
@@ -44,6 +57,9 @@ export async function enqueueTasks(
   tasks: readonly NewTask[],
 ): Promise<readonly (Enqueued | undefined)[]> {
   const options = { label: 'sluice.enqueue', idempotent: false } as const
+  const first = tasks[0]
+  if (first === undefined) return []
+  if (areAlike(tasks, first)) return enqueueAlike(db, tasks, first)
   if (tasks.every((task) => task.uniq === undefined)) {
     return db.query<Enqueued>(ENQUEUE, [JSON.stringify(tasks)], options)
   }
@@ -63,6 +79,38 @@ export async function enqueueTasks(
     at++
   }
   return tasks.map((task) => answers.get(task))
+}
+
+async function enqueueAlike(
+  db: Queryable,
+  tasks: readonly NewTask[],
+  { queue, name, prio, max_attempt, delay, run_at, grp, head }: NewTask,
+): Promise<readonly Enqueued[]> {
+  const bodies = JSON.stringify(tasks.map(({ body }) => body))
+  const row = await db.queryOne<{ ids: string }>(
+    ENQUEUE_ALIKE,
+    [bodies, queue, name ?? null, prio, max_attempt, delay, run_at ?? null, grp ?? null, head ?? null],
+    { label: 'sluice.enqueue', idempotent: false },
+  )
+  return row!.ids.split(',').map((id) => ({ id }))
+}
+
+/** Neither unique nor with a key, and different in their bodies alone. */
+function areAlike(tasks: readonly NewTask[], first: NewTask): boolean {
+  const { queue, name, prio, max_attempt, delay, run_at, grp, head } = first
+  return tasks.every(
+    (task) =>
+      task.uniq === undefined &&
+      task.key === undefined &&
+      task.queue === queue &&
+      task.prio === prio &&
+      task.delay === delay &&
+      task.max_attempt === max_attempt &&
+      task.name === name &&
+      task.run_at === run_at &&
+      task.grp === grp &&
+      task.head === head,
+  )
 }
 
 function sortedByUnique(tasks: readonly NewTask[]): readonly NewTask[] {
