@@ -25,20 +25,20 @@ const LOOK_EVERY_MS = 40
 const MAX_NOTED = 500
 
 /** Tasks that have an owner: by their own row, or by that of the lot that they were taken with. */
-const HELD = (lots: boolean): string => `
+const HELD = `
 select t.id, t.owner from sluice.task t where t.owner is not null
-${lots ? 'union all select unnest(l.ids), l.owner from sluice.lot l' : ''}`
+union all select unnest(l.ids), l.owner from sluice.lot l`
 
 /** in: $1 process · out: what its worker owns: `t` tasks by id, `l` leases by kind, ref and shard */
-const ownedBy = (lots: boolean): string => `
+const OWNED = `
 with w as (select id from sluice.worker where info ->> 'pid' = $1 and dead_at is null)
-(select 't' || t.id as what, w.id::text as owner from w join (${HELD(lots)}) t on t.owner = w.id limit ${MAX_NOTED})
+(select 't' || t.id as what, w.id::text as owner from w join (${HELD}) t on t.owner = w.id limit ${MAX_NOTED})
 union all select 'l' || l.kind || l.ref || '/' || l.shard, w.id::text from w join sluice.lease l on l.owner = w.id`
 
 /** in: $1 tasks, $2 leases · out: those that are there, and their owners */
-const ownersOf = (lots: boolean): string => `
+const OWNERS = `
 select 't' || t.id as what, coalesce(t.owner, h.owner)::text as owner from sluice.task t
-left join (${HELD(lots)}) h on h.id = t.id where t.id = any($1::bigint[])
+left join (${HELD}) h on h.id = t.id where t.id = any($1::bigint[])
 union all select 'l' || kind || ref || '/' || shard, owner::text from sluice.lease
 where 'l' || kind || ref || '/' || shard = any($2::text[])`
 
@@ -58,7 +58,6 @@ export class Watch implements AsyncDisposable {
   #calls: Promise<unknown> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
   #closed = false
-  #lots: boolean | undefined
 
   constructor(client: pg.Client) {
     this.#client = client
@@ -76,10 +75,7 @@ export class Watch implements AsyncDisposable {
   struck(fault: Fault, pid: number): void {
     const at = Date.now()
     this.#call(async () => {
-      this.#lots ??= await this.#hasLots()
-      const { rows } = await this.#client.query<{ what: string; owner: string }>(ownedBy(this.#lots), [
-        String(pid),
-      ])
+      const { rows } = await this.#client.query<{ what: string; owner: string }>(OWNED, [String(pid)])
       for (const { what, owner } of rows) this.#noted.set(what, { what, owner, fault, at, freeAt: undefined })
       this.#next()
     })
@@ -113,24 +109,14 @@ export class Watch implements AsyncDisposable {
 
   async #look(): Promise<void> {
     const names = [...this.#noted.keys()]
-    const { rows } = await this.#client.query<{ what: string; owner: string | null }>(
-      ownersOf(this.#lots ?? false),
-      [
-        names.filter((name) => name.startsWith('t')).map((name) => name.slice(1)),
-        names.filter((name) => name.startsWith('l')),
-      ],
-    )
+    const { rows } = await this.#client.query<{ what: string; owner: string | null }>(OWNERS, [
+      names.filter((name) => name.startsWith('t')).map((name) => name.slice(1)),
+      names.filter((name) => name.startsWith('l')),
+    ])
     const now = Date.now()
     const owners = new Map(rows.map(({ what, owner }) => [what, owner]))
     for (const noted of this.#noted.values()) this.#see(noted, owners.get(noted.what), now)
     this.#next()
-  }
-
-  async #hasLots(): Promise<boolean> {
-    const { rows } = await this.#client.query<{ has: boolean }>(
-      `select to_regclass('sluice.lot') is not null as has`,
-    )
-    return rows[0]?.has ?? false
   }
 
   /** `owner`: undefined where it is gone. */

@@ -30,6 +30,6 @@ test('a mutant whose text is not in the source any more is refused, with what to
   assert.ok(mutant !== undefined)
   await assert.rejects(
     plant(ROOT, { ...mutant, find: 'what nobody ever wrote' }),
-    /has not its text once; rewrite it in/,
+    /has its text 0 times; rewrite it in/,
   )
 })

@@ -3,6 +3,7 @@ import type { Mutant } from './mutant.ts'
 
 const WORKER = 'test/engine/worker.test.ts'
 const CLAIM = 'test/engine/claim.test.ts'
+const LOTS = 'test/engine/lots.test.ts'
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -16,40 +17,25 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'claim-by-the-dead',
     takes: 'a worker whose row is dead claims nothing',
-    file: 'src/engine/tasks/claim.ts',
-    find: 'where exists (select from sluice.worker where id = $2 and dead_at is null)',
-    replace: 'where true',
-    or: {
-      file: 'src/engine/tasks/claim-sql.ts',
-      find: 'exists (select from sluice.worker where id = the_worker and dead_at is null)',
-      replace: 'the_worker is not null',
-    },
+    file: 'src/engine/tasks/claim-sql.ts',
+    find: 'exists (select from sluice.worker where id = the_worker and dead_at is null)',
+    replace: 'the_worker is not null',
     proof: { test: CLAIM, name: 'a worker whose row is dead claims nothing, and none of its answers counts' },
   },
   {
     name: 'claim-without-skip-locked',
     takes: 'those who claim at once pass over what another is claiming',
-    file: 'src/engine/tasks/claim.ts',
-    find: 'order by run_at, id limit $3 for update skip locked) t',
-    replace: 'order by run_at, id limit $3) t',
-    or: {
-      file: 'src/engine/tasks/claim-sql.ts',
-      find: "${ready('k.id', 'for update skip locked')}",
-      replace: "${ready('k.id', '')}",
-    },
+    file: 'src/engine/tasks/claim-sql.ts',
+    find: "${ready('k.id', 'for update skip locked')}",
+    replace: "${ready('k.id', '')}",
     proof: { test: CLAIM, name: 'sixteen that claim at once never get a task twice, and get all of them' },
   },
   {
     name: 'attempt-not-counted',
     takes: 'an attempt is counted at the claim',
-    file: 'src/engine/tasks/claim.ts',
-    find: 'update sluice.task t set owner = $2, attempt = t.attempt + 1,',
-    replace: 'update sluice.task t set owner = $2, attempt = t.attempt,',
-    or: {
-      file: 'src/engine/tasks/claim-sql.ts',
-      find: 'set owner = the_worker, attempt = t.attempt + 1,',
-      replace: 'set owner = the_worker, attempt = t.attempt,',
-    },
+    file: 'src/engine/tasks/claim-sql.ts',
+    find: 'set owner = the_worker, attempt = t.attempt + 1,',
+    replace: 'set owner = the_worker, attempt = t.attempt,',
     proof: { test: WORKER, name: 'tasks of a killed process are ready again before its lease is over' },
   },
   {
@@ -67,6 +53,36 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'where o.id is not null and case when w.id is null then true when w.dead_at is null then false',
     replace: 'where o.id is not null and case when w.id is null then true when true then false',
     proof: { chaos: 'jobs', finds: 'lost' },
+  },
+  {
+    name: 'lot-open-to-others',
+    takes: 'tasks of a lot are nobody else’s while it is open',
+    file: 'src/engine/tasks/claim-sql.ts',
+    find: "and not ${inOpenLot('k', 'the_queue')}",
+    replace: '',
+    proof: { test: LOTS, name: 'lots and single claims of twelve workers never hold a task twice' },
+  },
+  {
+    name: 'lot-of-the-dead-kept',
+    takes: 'a lot of the dead is freed',
+    file: 'src/engine/worker/liveness.ts',
+    find: 'where (select mine from turn) and case when w.id is null then true when w.dead_at is null then false',
+    replace: 'where (select mine from turn) and case when true then false when w.dead_at is null then false',
+    proof: {
+      test: LOTS,
+      name: 'the lot of a dead worker is freed with its attempt counted, and its late ends change nothing',
+    },
+  },
+  {
+    name: 'lot-ends-whatever-the-attempt',
+    takes: 'an end of a lot counts only for tasks that were never given to another',
+    file: 'src/engine/tasks/lots.ts',
+    find: 'where t.id = any($1::bigint[]) and t.attempt = 0 and t.owner is null returning t.id)',
+    replace: 'where t.id = any($1::bigint[]) returning t.id)',
+    proof: {
+      test: LOTS,
+      name: 'the lot of a dead worker is freed with its attempt counted, and its late ends change nothing',
+    },
   },
   {
     name: 'enqueue-outside-the-transaction',

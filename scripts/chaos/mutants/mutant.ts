@@ -9,8 +9,6 @@ export interface Mutant {
   /** Text of the file, which must be there exactly once. */
   readonly find: string
   readonly replace: string
-  /** The same at another place, tried where the first is not found. */
-  readonly or?: Pick<Mutant, 'file' | 'find' | 'replace'>
   readonly proof: Proof
 }
 

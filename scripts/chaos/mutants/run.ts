@@ -78,17 +78,13 @@ export interface Planted {
 }
 
 /** Rejects where its text is not there exactly once. */
-export async function plant(tree: string, { name, or, ...first }: Mutant): Promise<Planted> {
-  const places = or === undefined ? [first] : [first, or]
-  for (const place of places) {
-    const file = join(tree, place.file)
-    const source = await readFile(file, 'utf8').catch(() => '')
-    const parts = source.split(place.find)
-    if (parts.length === 2) return { file, source, text: parts.join(place.replace) }
-  }
-  const files = places.map(({ file }) => file).join(' or ')
+export async function plant(tree: string, { name, file, find, replace }: Mutant): Promise<Planted> {
+  const path = join(tree, file)
+  const source = await readFile(path, 'utf8')
+  const parts = source.split(find)
+  if (parts.length === 2) return { file: path, source, text: parts.join(replace) }
   throw new Error(
-    `mutant ${name}: ${files} has not its text once; rewrite it in scripts/chaos/mutants/list.ts`,
+    `mutant ${name}: ${file} has its text ${parts.length - 1} times; rewrite it in scripts/chaos/mutants/list.ts`,
   )
 }
 
