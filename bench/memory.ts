@@ -35,7 +35,7 @@ export const benchmark: Benchmark = {
           { name: 'sluice, no component', unit: 'MB', measure: measure('hello.js') },
           { name: 'fastify', unit: 'MB', measure: measure('bare.js') },
         ],
-        { rounds: 7, quickRounds: 2 },
+        { rounds: 7, quickRounds: 2, warmUp: 0 },
       )
       return {
         versions: { fastify: versionOfOurs('fastify') },

@@ -28,7 +28,7 @@ export interface Chapter {
 export const CHAPTERS: Readonly<Record<string, Chapter>> = {
   pool: {
     title: 'Worker pool',
-    text: "A million async tasks that do nothing, ten at a time. `all`: all handed in at once under `Promise.all`; `loop`: ten loops that await each task; `post`: no result wanted. Ratios are our time over the peer's.",
+    text: "A million async tasks that do nothing, ten at a time. `all`: all handed in at once under `Promise.all`; `loop`: ten loops that await each task; `post`: no result wanted. Each subject is a process of its own, and begins each round with an empty heap and warm code. Ratios are our time over the peer's.",
     targets: [
       { ratio: 'pool_all_vs_fastq_promise', bound: 'most', value: 0.6 },
       { ratio: 'pool_loop_vs_fastq_promise', bound: 'most', value: 0.9 },
@@ -84,7 +84,7 @@ export const CHAPTERS: Readonly<Record<string, Chapter>> = {
   },
   hello: {
     title: 'Hello world',
-    text: "One route through the app and through bare Fastify. The ratio is our throughput over the peer's.",
+    text: "One route through the app and through bare Fastify, each in a process of its own, asked in turns of a second by a client in another. The ratios are of throughput (ours over the peer's), and of processor time a request (ours over the peer's), which other work on the machine disturbs less.",
     targets: [{ ratio: 'hello_vs_fastify', bound: 'least', value: 0.95 }],
   },
   jobs: {
