@@ -21,6 +21,8 @@ export interface Answer {
   readonly value: number
   /** Share of the messages that took no write of their own. */
   readonly saved?: number
+  /** Processor time of the receiver for one message, in microseconds. */
+  readonly cpuUs?: number
   readonly p50?: number
   readonly p99?: number
   readonly rows?: number
