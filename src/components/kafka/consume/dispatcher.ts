@@ -34,6 +34,7 @@ export class Dispatcher {
   readonly #ready = new Ring<Entry>()
   /** Those whose handlers run. */
   readonly #running = new Set<Entry>()
+  #latest: Tracker | undefined
   #bytes = 0
   #held = 0
   #full = false
@@ -82,7 +83,7 @@ export class Dispatcher {
 
   /** False for a message that is not ours, or came again. */
   accept(raw: RawMessage): boolean {
-    const tracker = this.#trackers.get(`${raw.topic}:${raw.partition}`)
+    const tracker = this.#trackerOf(raw)
     if (tracker === undefined || this.#halted || raw.offset < tracker.next) return false
     const { key, value } = raw as { key: Buffer | undefined; value: Buffer | undefined }
     const bytes = (key?.length ?? 0) + (value?.length ?? 0) + 200
@@ -109,6 +110,13 @@ export class Dispatcher {
     this.#pump()
     this.#measure()
     return true
+  }
+
+  /** Messages come in runs of one partition. */
+  #trackerOf({ topic, partition }: RawMessage): Tracker | undefined {
+    const latest = this.#latest
+    if (latest?.partition === partition && latest.topic === topic && !latest.dropped) return latest
+    return (this.#latest = this.#trackers.get(`${topic}:${partition}`))
   }
 
   commits(): Commit[] {
@@ -156,10 +164,10 @@ export class Dispatcher {
   }
 
   #run(entry: Entry): void {
-    this.#running.add(entry)
     const outcome = this.#options.handle(entry.message)
     if (!isThenable(outcome)) this.#finish(entry)
     else {
+      this.#running.add(entry)
       const finished = (): void => {
         this.#finish(entry)
         this.#pump()

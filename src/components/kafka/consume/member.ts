@@ -31,6 +31,8 @@ export interface MemberOptions {
   readonly from: 'beginning' | 'end'
   readonly instanceId: string | undefined
   readonly sessionTimeoutMs: number
+  /** What the reader may hold. */
+  readonly maxBytes: number
   readonly clock: Clock
   readonly onMessage: (raw: RawMessage) => void
   /** `keep`: no other member can have had a partition that is ours before and after. */
@@ -42,7 +44,8 @@ export interface MemberOptions {
 }
 
 const FETCH_WAIT_MS = 1_000
-const FETCH_BYTES = 4 * 1_048_576
+const LEAST_FETCH_BYTES = 1_048_576
+const MOST_FETCH_BYTES = 16 * 1_048_576
 /** A fetch answers within its wait, also with nothing. */
 const FETCH_SILENCE_MS = 12_000
 const WATCH_EVERY_MS = 1_000
@@ -135,14 +138,16 @@ export class Member {
   }
 
   #openStream(): Promise<RawStream> {
+    // What a fetch brings is held as well, beside what is held already.
+    const fetchBytes = Math.min(MOST_FETCH_BYTES, Math.max(LEAST_FETCH_BYTES, this.#options.maxBytes))
     return this.#consumer.consume({
       topics: [...this.#options.topics],
       mode: 'committed',
       fallbackMode: this.#options.from === 'beginning' ? 'earliest' : 'latest',
       autocommit: false,
       minBytes: 1,
-      maxBytes: FETCH_BYTES,
-      maxBytesPerPartition: FETCH_BYTES,
+      maxBytes: fetchBytes,
+      maxBytesPerPartition: fetchBytes,
       maxWaitTime: FETCH_WAIT_MS,
     })
   }

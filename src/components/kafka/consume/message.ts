@@ -6,7 +6,7 @@ import type { RawMessage } from '../client/peer.ts'
 
 export class KafkaMessage {
   readonly #raw: RawMessage
-  readonly #abort = new LazySignal()
+  #abort: LazySignal | undefined
   #headers: Readonly<Record<string, string>> | undefined
   /** 1 for the first try; goes on through the retry topics. */
   readonly attempt: number
@@ -60,7 +60,7 @@ export class KafkaMessage {
   }
   /** Aborts at the handler's timeout, and when the consumer stops for good. */
   get signal(): AbortSignal {
-    return this.#abort.signal
+    return (this.#abort ??= new LazySignal()).signal
   }
 
   /** The value as UTF-8; empty for a tombstone. */
@@ -84,7 +84,7 @@ export class KafkaMessage {
 
   /** For the consumer alone. */
   abort(reason: unknown): void {
-    this.#abort.abort(reason)
+    ;(this.#abort ??= new LazySignal()).abort(reason)
   }
 
   #place(): Readonly<Record<string, unknown>> {

@@ -201,7 +201,8 @@ export class Reader {
 
   /** One member from its birth to its end; what ended it. */
   async #live(signal: AbortSignal): Promise<Error> {
-    const { component, group, topics, from, instanceId, sessionTimeoutMs, clock, clients } = this.#options
+    const { component, group, topics, from, instanceId, sessionTimeoutMs, maxBytes, clock, clients } =
+      this.#options
     const failed = Promise.withResolvers<Error>()
     let member: Member | undefined
     try {
@@ -215,6 +216,7 @@ export class Reader {
         from,
         instanceId,
         sessionTimeoutMs,
+        maxBytes,
         clock,
         onMessage: (raw) => void this.#dispatcher.accept(raw),
         onAssigned: (places, keep) => this.#dispatcher.assign(places, keep),

@@ -7,7 +7,8 @@ import { Batcher } from '../../../pool/batcher.ts'
 import type { CallOptions, Operations } from '../../../telemetry/operate.ts'
 import { driverError } from '../client/errors.ts'
 import type { KafkaConfig } from '../section.ts'
-import { encode, type EncodeRules, type KafkaRecord, type RawRecord } from './record.ts'
+import { activeTraceparent } from '../../../telemetry/trace.ts'
+import { checkTopic, encode, type EncodeRules, type KafkaRecord, type RawRecord } from './record.ts'
 import type { Published, Sender } from './sender.ts'
 
 export interface PublisherOptions {
@@ -45,7 +46,14 @@ export class Publisher {
 
   publish(topic: string, record: KafkaRecord, options?: CallOptions): AsyncResult<Published> {
     const { operations, rules } = this.#options
-    return operations.run(PUBLISH, () => this.#gather.add(encode(topic, record, rules)), options)
+    return operations.run(
+      PUBLISH,
+      () => {
+        checkTopic(topic)
+        return this.#gather.add(encode(topic, record, rules, activeTraceparent()))
+      },
+      options,
+    )
   }
 
   publishBatch(
@@ -70,6 +78,8 @@ export class Publisher {
     signal: AbortSignal,
   ): Promise<readonly (Published | SluiceError)[]> {
     const { rules, config, sender, component } = this.#options
+    checkTopic(topic)
+    const traceparent = activeTraceparent()
     const answers: (Published | SluiceError)[] = []
     const requests: Promise<void>[] = []
     let chunk: RawRecord[] = []
@@ -94,7 +104,7 @@ export class Publisher {
     for (let place = 0; place < records.length; place++) {
       let raw: RawRecord
       try {
-        raw = encode(topic, records[place]!, rules)
+        raw = encode(topic, records[place]!, rules, traceparent)
       } catch (error) {
         if (!isSluiceError(error)) throw error
         answers[place] = error

@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto'
 import { cloudEventHeaders, KAFKA_PREFIX, type CloudEvent } from '../../../core/cloud-events.ts'
 import { invalidArgument, SluiceError } from '../../../core/errors.ts'
-import { activeTraceparent } from '../../../telemetry/trace.ts'
 
 /** Bytes go as they are, a text as UTF-8, anything else as JSON. Null is a tombstone: it has a key and no value. */
 export type KafkaValue = string | Uint8Array | null | boolean | number | object
@@ -49,15 +48,20 @@ const TOPIC = /^[a-zA-Z0-9._-]{1,249}$/
 /** What a record costs beside key, value and headers. */
 const OVERHEAD = 24
 
-export function encode(topic: string, record: KafkaRecord, rules: EncodeRules): RawRecord {
-  checkTopic(topic)
-  const { partition, timestamp, event } = record
+/** `topic` was checked; `traceparent` is that of the caller, looked up once for a whole batch. */
+export function encode(
+  topic: string,
+  record: KafkaRecord,
+  rules: EncodeRules,
+  traceparent: string | undefined,
+): RawRecord {
+  const { partition, timestamp } = record
   if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0))
     throw invalidArgument('partition', 'a whole number from 0', partition)
   const key = record.key === undefined ? undefined : bytesOf('key', record.key)
   const isJson = isObject(record.value)
   const value = encodeValue(record.value)
-  const headers = headersOf(record, isJson, rules.source, event)
+  const headers = headersOf(record, isJson, rules.source, traceparent)
   let bytes = OVERHEAD + (key?.length ?? 0) + (value?.length ?? 0)
   if (headers !== undefined) for (const [name, text] of headers) bytes += name.length + text.length + 4
   if (bytes > rules.maxBytes) {
@@ -106,9 +110,9 @@ function headersOf(
   record: KafkaRecord,
   isJson: boolean,
   source: string,
-  event: EventAttributes | undefined,
+  traceparent: string | undefined,
 ): Map<Buffer, Buffer> | undefined {
-  const traceparent = activeTraceparent()
+  const { event } = record
   if (event === undefined && record.headers === undefined && traceparent === undefined) return undefined
   const headers = new Map<Buffer, Buffer>()
   const put = (name: string, value: string | Uint8Array): void =>
