@@ -31,7 +31,7 @@ export interface RabbitMQ extends ComponentBase {
    */
   publish(topic: string, data: unknown, options?: PublishOptions): AsyncResult<string>
 
-  /** Publishes many at once, each with a result of its own: its id, or its error. */
+  /** Publishes many at once, each with a result of its own: its id, or its error. Each takes a slot: beyond MQ_MAX_OUTSTANDING and MQ_MAX_WAITING together the rest is SLUICE_POOL_FULL. */
   publishBatch(
     messages: readonly BatchMessage[],
     options?: Pick<PublishOptions, 'signal' | 'timeout'>,

@@ -13,7 +13,7 @@ import { activeTraceparent } from '../../telemetry/trace.ts'
 import type { RabbitMQ } from './api.ts'
 import { describeAddress } from './address.ts'
 import { BrokerConnection } from './connect/connection.ts'
-import { loadRabbit } from './connect/driver.ts'
+import { loadRabbit, type DriverChannel } from './connect/driver.ts'
 import { closedError } from './connect/errors.ts'
 import type { Ending } from './consume/consumer.ts'
 import { toSpec, type Handler, type HandlerPool } from './consume/spec.ts'
@@ -244,10 +244,13 @@ export function createBroker(context: ComponentContext<RabbitmqConfig>): Compone
     deleteQueue: (queue, { force = false } = {}) =>
       control.run(DELETE, () =>
         consumingConnection().withChannel(`deleting the queue "${queue}"`, async (channel) => {
-          const guard = force ? {} : { ifUnused: true, ifEmpty: true }
+          const both = [queue, deadQueueOf(queue)]
+          if (!force) {
+            // Asked for in the deletion itself this costs the connection: quorum queues cannot do it.
+            for (const each of both) await refuseUsed(name, each, channel)
+          }
           let gone = 0
-          for (const each of [queue, deadQueueOf(queue)])
-            gone += (await channel.queueDelete({ queue: each, ...guard })).messageCount
+          for (const each of both) gone += (await channel.queueDelete({ queue: each })).messageCount
           return gone
         }),
       ),
@@ -314,4 +317,14 @@ export function createBroker(context: ComponentContext<RabbitmqConfig>): Compone
       subscriptions: [...subscriptions.values()].map((each) => each.facts()),
     }),
   }
+}
+
+async function refuseUsed(component: string, queue: string, channel: DriverChannel): Promise<void> {
+  const { messageCount, consumerCount } = await channel.queueDeclare({ queue, passive: true })
+  if (messageCount === 0 && consumerCount === 0) return
+  const text = `${component}: the queue "${queue}" has ${consumerCount} consumers and ${messageCount} messages`
+  throw new SluiceError('SLUICE_CONFLICT', text, {
+    component,
+    hint: 'Close subscriptions first, or delete it with force.',
+  })
 }

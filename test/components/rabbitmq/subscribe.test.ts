@@ -387,6 +387,47 @@ rabbit(
   },
 )
 
+rabbit('a queue is deleted when nobody uses it, or by force', async () => {
+  await using connected = await connectRabbit(at(broker))
+  const { mq } = connected
+  const queue = unique('delete')
+  const subscription = mq.subscribe(queue, queue, () => {})
+  await subscription.live
+  await assert.rejects(mq.deleteQueue(queue), hasCode('SLUICE_CONFLICT', /1 consumers and 0 messages/))
+  await subscription.close()
+  await mq.publish(queue, 1)
+  await until(async () => {
+    const error = await mq.deleteQueue(queue).catch((failure: unknown) => failure)
+    assert.ok(hasCode('SLUICE_CONFLICT')(error))
+    return String(error).includes('0 consumers and 1 messages')
+  })
+  assert.equal(await mq.deleteQueue(queue, { force: true }), 1)
+  await assert.rejects(mq.deleteQueue(queue), hasCode('SLUICE_UNAVAILABLE', /no queue/))
+  assert.equal(connected.losses.length, 0)
+})
+
+rabbit(
+  'headers that leave no room for ours: the broker itself moves such a message to the dead letters',
+  async () => {
+    await using connected = await connectRabbit(at(broker))
+    await using other = await foreigner(broker)
+    const queue = unique('headers')
+    await connected.mq.subscribe(queue, queue, () => Promise.reject(new Error('no'))).live
+    // Larger than what is left of a frame with our own headers added.
+    const publisher = other.createPublisher({ confirm: true })
+    await publisher.send(
+      { exchange: 'sluice', routingKey: queue, durable: true, headers: { big: 'x'.repeat(130_800) } },
+      'body',
+    )
+    const dead = connected.mq.deadLetters(queue)
+    await until(async () => (await dead.count()) === 1)
+    const [letter] = await dead.list()
+    assert.equal(letter?.reason, 'rejected')
+    assert.equal(letter.bytes.toString(), 'body')
+    await publisher.close()
+  },
+)
+
 rabbit('wrong options of a subscription are refused at once', async () => {
   await using connected = await connectRabbit(at(broker))
   const { mq } = connected

@@ -146,6 +146,7 @@ export async function foreigner(broker: Broker): Promise<Connection & AsyncDispo
     username: broker.user,
     password: broker.password,
     vhost: broker.vhost,
+    frameMax: 131_072,
   })
   connection.on('error', () => {})
   await connection.onConnect()

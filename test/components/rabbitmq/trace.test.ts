@@ -54,7 +54,10 @@ test(
     await other.queueBind({ queue, exchange: 'sluice', routingKey: queue })
     const [traceId] = await spans.request(() => connected.mq.publish(queue, 1))
     const message = await other.basicGet({ queue, noAck: true })
-    const { traceparent, 'cloudEvents:traceparent': inEnvelope } = (message?.headers ?? {}) as Record<string, string>
+    const { traceparent, 'cloudEvents:traceparent': inEnvelope } = (message?.headers ?? {}) as Record<
+      string,
+      string
+    >
     assert.equal(parseTraceparent(traceparent)?.traceId, traceId)
     assert.equal(inEnvelope, traceparent)
   },

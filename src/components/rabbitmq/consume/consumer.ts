@@ -34,6 +34,10 @@ import type { SubscriptionSpec } from './spec.ts'
 
 export type Ending = 'done' | 'retried' | 'dead' | 'cut-off'
 
+/** It cannot be sent on, whenever: the broker moves it to the dead letters itself, without a reason of ours. */
+const REFUSED = 'refused'
+type Answer = Ending | typeof REFUSED | undefined
+
 export interface ConsumerParts {
   readonly component: string
   readonly spec: SubscriptionSpec
@@ -115,8 +119,10 @@ export class Consumer {
         return
       }
       this.#connection.corker.hold()
-      this.#channel.basicAck({ deliveryTag: delivered.deliveryTag })
-      ended(how)
+      const { deliveryTag } = delivered
+      if (how === REFUSED) this.#channel.basicNack({ deliveryTag, requeue: false })
+      else this.#channel.basicAck({ deliveryTag })
+      ended(how === REFUSED ? 'dead' : how)
     } catch (error) {
       // The channel ended between the look and the ack, or a defect: the broker hands the message out again.
       ended('cut-off')
@@ -126,7 +132,7 @@ export class Consumer {
   }
 
   /** One that was cut off before: counted, so that a message that ends its process each time ends as well. */
-  async #again(delivery: Delivery): Promise<Ending | undefined> {
+  async #again(delivery: Delivery): Promise<Answer> {
     const { spec } = this.#parts
     const counted = isCounted(delivery.delivered)
     const redeliveries = counted ? delivery.redeliveries : delivery.redeliveries + 1
@@ -140,10 +146,10 @@ export class Consumer {
     if (counted) return this.#first(delivery)
     // The queue keeps no count, so the message must carry it: it goes to the end of the queue, and is handled from there.
     const counts = { attempts: delivery.failedAttempts, redeliveries }
-    return (await this.#send('retry', retryFrame(delivery, spec.queue, 0, counts))) ? 'retried' : undefined
+    return this.#send('retry', 'retried', retryFrame(delivery, spec.queue, 0, counts))
   }
 
-  async #first(delivery: Delivery): Promise<Ending | undefined> {
+  async #first(delivery: Delivery): Promise<Answer> {
     const { spec, random } = this.#parts
     const failure = await this.#attempt(delivery)
     if (failure === undefined) return 'done'
@@ -155,16 +161,14 @@ export class Consumer {
     const delayMs = Math.max(TICK_MS, backoffMs(attempt, random(), spec.backoff))
     this.#log('warn', delivery, error, `a message failed, and is tried again in ${Math.round(delayMs)} ms`)
     const counts = { attempts: attempt, redeliveries: 0 }
-    return (await this.#send('retry', retryFrame(delivery, spec.queue, delayMs, counts)))
-      ? 'retried'
-      : undefined
+    return this.#send('retry', 'retried', retryFrame(delivery, spec.queue, delayMs, counts))
   }
 
-  async #die(delivery: Delivery, error: unknown, attempts: number): Promise<Ending | undefined> {
+  async #die(delivery: Delivery, error: unknown, attempts: number): Promise<Answer> {
     const { spec, clock } = this.#parts
     this.#log('error', delivery, error, 'a message is a dead letter now')
     const frame = deadFrame(delivery, spec.queue, error, attempts, new Date(clock.now()))
-    return (await this.#send('deadLetter', frame)) ? 'dead' : undefined
+    return this.#send('deadLetter', 'dead', frame)
   }
 
   /** Why it failed, or undefined. Never rejects. */
@@ -206,14 +210,15 @@ export class Consumer {
     )
   }
 
-  /** True when it is where it goes to; false when the channel ended or there is no more time. */
-  async #send(what: 'retry' | 'deadLetter', frame: Frame): Promise<boolean> {
+  /** `sent` when it is where it goes to; undefined when the channel ended or there is no more time. */
+  async #send(what: 'retry' | 'deadLetter', sent: Ending, frame: Frame): Promise<Answer> {
     const { clock, log, spec, sendOn, failures } = this.#parts
     for (let delayMs = HOLD_BASE_MS; this.#channel.active && !this.#signal.aborted;) {
       try {
         await sendOn(what, frame)
-        return true
+        return sent
       } catch (error) {
+        if (hasCode(error, 'SLUICE_TOO_LARGE')) return REFUSED
         const suppressed = failures.take()
         if (suppressed !== undefined)
           log.warn(
@@ -224,7 +229,7 @@ export class Consumer {
       await clock.sleep(delayMs, { signal: this.#signal }).catch(() => undefined)
       delayMs = Math.min(HOLD_CAP_MS, delayMs * 2)
     }
-    return false
+    return undefined
   }
 
   #log(level: 'warn' | 'error', { raw, failedAttempts }: Delivery, error: unknown, text: string): void {

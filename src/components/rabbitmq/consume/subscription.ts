@@ -10,7 +10,7 @@
  * status, and tried again: it heals when somebody puts it right.
  */
 import { onAbort, waitOrAbort } from '../../../core/abort.ts'
-import type { Clock } from '../../../core/clock.ts'
+import type { Clock, Timer } from '../../../core/clock.ts'
 import { backoffMs } from '../../../core/backoff.ts'
 import { SluiceError, toError } from '../../../core/errors.ts'
 import type { Logger } from '../../../telemetry/log.ts'
@@ -54,6 +54,8 @@ const BACKOFF = { baseMs: 500, capMs: 30_000 } as const
 const LOG_INTERVAL_MS = 60_000
 /** How long handlers may go on when only this subscription is closed; an app that stops has a limit of its own. */
 const CLOSE_LIMIT_MS = 30_000
+/** From telling handlers to stop until nobody waits for them. */
+const ABORT_GRACE_MS = 250
 
 export class QueueSubscription implements Subscription {
   readonly spec: SubscriptionSpec
@@ -125,11 +127,21 @@ export class QueueSubscription implements Subscription {
 
   /** Resolves when every handler has ended and was answered. Tells them to stop when the signal aborts. */
   async drain(signal: AbortSignal): Promise<void> {
-    await this.stopIntake()
-    const release = onAbort(signal, (reason) => this.#abort(toError(reason)))
+    await waitOrAbort(this.stopIntake(), signal).catch(() => undefined)
+    const late = Promise.withResolvers<void>()
+    let timer: Timer | undefined
+    const release = onAbort(signal, (reason) => {
+      this.#abort(toError(reason))
+      // One that is being sent on is not waited for longer: the broker hands it out again.
+      timer = this.#parts.clock.setTimer(late.resolve, ABORT_GRACE_MS)
+    })
     try {
-      await Promise.all([...this.#consumers].map((consumer) => consumer.drained()))
+      await Promise.race([
+        Promise.all([...this.#consumers].map((consumer) => consumer.drained())),
+        late.promise,
+      ])
     } finally {
+      timer?.cancel()
       release()
     }
   }

@@ -74,6 +74,11 @@ export class ConfirmChannel {
       },
       (error: unknown) => {
         const code = driverCode(error)
+        if (code === undefined || (code === 'CODEC' && (error as Error).name === 'AMQPChannelError')) {
+          // The driver could not write it, which costs the channel: the others find it closed.
+          reject(unwritable(this.#component, error))
+          return
+        }
         if (code !== 'NACK' && code !== 'CH_CLOSE') this.#cause ??= error
         reject(code === 'NACK' ? this.#refused() : error)
       },
@@ -145,6 +150,14 @@ export class ConfirmChannel {
       hint: 'Look at the length and the limits of the queues that it goes to.',
     })
   }
+}
+
+function unwritable(component: string, error: unknown): SluiceError {
+  return new SluiceError('SLUICE_TOO_LARGE', `${component}: the headers of the message cannot be sent`, {
+    component,
+    cause: error,
+    hint: 'Together they must fit into one frame, 128 KiB as a rule.',
+  })
 }
 
 function keyOf(message: { messageId?: string; exchange?: string; routingKey?: string }): string {

@@ -5,7 +5,7 @@
  * What was declared is known by name, so that a message pays nothing for it; `forget` is called when the broker says that
  * something is not there after all.
  */
-import type { SluiceError } from '../../../core/errors.ts'
+import { SluiceError } from '../../../core/errors.ts'
 import type { BrokerConnection } from '../connect/connection.ts'
 import type { DriverChannel } from '../connect/driver.ts'
 import { brokerText, driverCode } from '../connect/errors.ts'
@@ -147,7 +147,12 @@ export class Topology {
   /** Runs declarations on a channel of their own. Rejects with SLUICE_CONFLICT and the broker's words where something differs. */
   async declare<T>(what: string, fn: (channel: DriverChannel) => Promise<T>): Promise<void> {
     const connection = this.#connection
-    if (connection === undefined) throw new Error('no connection')
+    if (connection === undefined) {
+      const { component } = this.#options
+      throw new SluiceError('SLUICE_UNAVAILABLE', `${component}: ${what}: there is no connection`, {
+        retryable: true,
+      })
+    }
     await connection.withChannel(what, fn)
   }
 
