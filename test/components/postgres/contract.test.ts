@@ -61,5 +61,5 @@ componentConformance({
   name: 'postgres, embedded',
   definition: () => postgres({ dataDir: join(dataDir, 'data') }),
   operation,
-  cycles: soakCycles(3, 1_000),
+  cycles: soakCycles(3, 200),
 })

@@ -11,5 +11,5 @@ componentConformance({
   name: 'threads',
   definition: () => threads({ maxThreads: 2 }),
   operation: (api, signal) => api.run(task, 'data', { signal }),
-  cycles: soakCycles(5, 1_000),
+  cycles: soakCycles(5, 200),
 })
