@@ -9,17 +9,13 @@ import { ClaimPosition, FROM_THE_BEGINNING } from '../../src/engine/tasks/claim-
 import { ACK, ackTasks, failTasks, releaseTasks } from '../../src/engine/tasks/finish.ts'
 import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
 import type { HeldTask } from '../../src/engine/tasks/task.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
 import { soakCycles } from '../support/soak.ts'
-import { newTask, openTables, worker } from './tasks-support.ts'
+import { newTask, ownTables, server, worker } from './tasks-support.ts'
 
-const server = await serverAt('postgres')
 const options = { skip: server.skip, timeout: 120_000 }
 
 test('sixteen that claim at once never get a task twice, and get all of them', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using tables = await openTables(own.dsn, { maxOpenConns: 16 })
+  await using tables = await ownTables({ maxOpenConns: 16 })
   const { db } = tables
   const count = soakCycles(2_000, 20_000)
   await enqueueTasks(
@@ -47,8 +43,7 @@ test(
   'tasks come by priority, then by due time; delayed ones, those of others and paused queues not at all',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
-    await using tables = await openTables(own.dsn)
+    await using tables = await ownTables()
     const { db } = tables
     const id = await worker(db)
     await enqueueTasks(db, [
@@ -75,8 +70,7 @@ test(
 )
 
 test('a worker whose row is dead claims nothing, and none of its answers counts', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using tables = await openTables(own.dsn)
+  await using tables = await ownTables()
   const { db } = tables
   const [zombie, other] = [await worker(db), await worker(db)]
   await enqueueTasks(db, [newTask({}), newTask({}), newTask({}), newTask({})])
@@ -99,8 +93,7 @@ test('a worker whose row is dead claims nothing, and none of its answers counts'
 })
 
 test('the plans of claim and ack look into indexes, whatever the statistics say', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using tables = await openTables(own.dsn)
+  await using tables = await ownTables()
   const { db } = tables
   const id = await worker(db)
   const rows = soakCycles(200_000, 1_200_000)
@@ -136,8 +129,7 @@ test(
   'while the server cannot clear away what was claimed, looks begin where tasks are; what comes late is found',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
-    await using tables = await openTables(own.dsn)
+    await using tables = await ownTables()
     const { db } = tables
     const id = await worker(db)
     const clock = new ManualClock()

@@ -3,17 +3,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
 import { seededRandom } from '../../src/testing/seeded-random.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
 import { soakCycles } from '../support/soak.ts'
-import { newTask, openTables } from './tasks-support.ts'
+import { newTask, ownTables, server } from './tasks-support.ts'
 
-const server = await serverAt('postgres')
 const options = { skip: server.skip, timeout: 120_000 }
 
 test('ids come in the order of the batch, also where it is mixed with unique ones', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using tables = await openTables(own.dsn)
+  await using tables = await ownTables()
   const { db } = tables
   await enqueueTasks(db, [newTask({ uniq: 'b' })])
   const batch = ['c', undefined, 'b', 'a', undefined, 'c'].map((uniq, n) =>
@@ -42,8 +38,7 @@ test('ids come in the order of the batch, also where it is mixed with unique one
 })
 
 test('a batch of alike tasks is stored as they would be one by one', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using tables = await openTables(own.dsn)
+  await using tables = await ownTables()
   const { db } = tables
   const kinds = [
     { name: 'n', prio: 2, max_attempt: 7, grp: 'g', head: '{"requestId":"r"}', delay: 60_000 },
@@ -77,8 +72,7 @@ test(
   'batches of eight clients with the same unique names neither deadlock nor make one twice',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
-    await using tables = await openTables(own.dsn, { maxOpenConns: 8 })
+    await using tables = await ownTables({ maxOpenConns: 8 })
     const { db } = tables
     const names = Array.from({ length: 200 }, (_, n) => `name ${n}`)
     const rounds = soakCycles(10, 200)

@@ -11,11 +11,8 @@ import { silentLogger } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import type { Metrics } from '../../src/telemetry/metric.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
-import { newTask, openTables, worker } from './tasks-support.ts'
+import { newTask, ownTables, server, worker } from './tasks-support.ts'
 
-const server = await serverAt('postgres')
 const options = { skip: server.skip, timeout: 60_000 }
 
 function factsOf(
@@ -35,8 +32,7 @@ test(
   'tasks are counted by queue and state, and a queue that is empty again shows zero',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
-    await using tables = await openTables(own.dsn)
+    await using tables = await ownTables()
     const { db } = tables
     const id = await worker(db)
     await enqueueTasks(db, [
@@ -81,8 +77,7 @@ test(
 )
 
 test('counting stops early, however many tasks there are', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using tables = await openTables(own.dsn)
+  await using tables = await ownTables()
   const { db } = tables
   await db.execute(`insert into sluice.task (queue, body) select 1, '{}' from generate_series(1, 30000)`)
   await db.execute('analyze sluice.task')
@@ -92,8 +87,7 @@ test('counting stops early, however many tasks there are', options, async () => 
 })
 
 test('a transaction that stays open is warned of once', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using tables = await openTables(own.dsn)
+  await using tables = await ownTables()
   const { db } = tables
   const warnings: unknown[] = []
   const log: Logger = { ...silentLogger, warn: (...args: unknown[]) => void warnings.push(args) }

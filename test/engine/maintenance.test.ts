@@ -6,12 +6,9 @@ import { addOwnChores, Chores } from '../../src/engine/maintenance.ts'
 import { silentLogger } from '../../src/telemetry/log.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import type { Postgres } from '../../src/components/postgres/index.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
-import { newTask, openTables, worker } from './tasks-support.ts'
+import { newTask, ownTables, server, worker } from './tasks-support.ts'
 import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
 
-const server = await serverAt('postgres')
 const options = { skip: server.skip, timeout: 60_000 }
 
 function choresOf(db: Postgres, clock = new ManualClock()): { chores: Chores; clock: ManualClock } {
@@ -22,8 +19,7 @@ test(
   'of several processes one does a chore, and it is done again when its time has come',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
-    await using tables = await openTables(own.dsn)
+    await using tables = await ownTables()
     const { db } = tables
     let done = 0
     const nodes = Array.from({ length: 4 }, () => choresOf(db))
@@ -50,8 +46,7 @@ test(
 )
 
 test('a chore that fails is done again, and close waits for one that runs', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using tables = await openTables(own.dsn)
+  await using tables = await ownTables()
   const { chores, clock } = choresOf(tables.db)
   const begun = Promise.withResolvers<AbortSignal>()
   const over = Promise.withResolvers<void>()
@@ -78,8 +73,7 @@ test('a chore that fails is done again, and close waits for one that runs', opti
 })
 
 test('workers that died long ago are forgotten, unless they still own something', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using tables = await openTables(own.dsn)
+  await using tables = await ownTables()
   const { db } = tables
   const [gone, owning, recent, alive] = [
     await worker(db),

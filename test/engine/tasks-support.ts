@@ -3,9 +3,26 @@ import { postgres, type Postgres, type PostgresOptions } from '../../src/compone
 import { migrateEngine } from '../../src/engine/migrate.ts'
 import type { NewTask } from '../../src/engine/tasks/task.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
+import { ownDatabase } from '../support/own-database.ts'
+import { serverAt } from '../support/servers.ts'
+
+export const server = await serverAt('postgres')
 
 export interface Tables extends AsyncDisposable {
   readonly db: Postgres
+}
+
+/** The same on an empty database of their own, dropped at the end. */
+export async function ownTables(options: PostgresOptions = {}): Promise<Tables> {
+  const stack = new AsyncDisposableStack()
+  try {
+    const { dsn } = stack.use(await ownDatabase(server.url))
+    const { db } = stack.use(await openTables(dsn, options))
+    return { db, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+  } catch (error) {
+    await stack.disposeAsync()
+    throw error
+  }
 }
 
 export async function openTables(dsn: string, options: PostgresOptions = {}): Promise<Tables> {
