@@ -68,6 +68,16 @@ export const CHAPTERS: Readonly<Record<string, Chapter>> = {
       { ratio: 'applied_vs_naive', bound: 'least', value: 10 },
     ],
   },
+  kafka: {
+    title: 'Kafka',
+    text: "Messages of 300 bytes in batches of 500, four requests in flight, all replicas awaited; single publishes of 100 callers, gathered, beside one awaited send after another; and a consumer that commits every half second, beside the raw stream with its own commits. Ratios are our throughput over the peer's.",
+    targets: [
+      { ratio: 'kafka_produce_vs_raw', bound: 'least', value: 0.9 },
+      { ratio: 'kafka_produce_vs_kafkajs', bound: 'least', value: 1 },
+      { ratio: 'kafka_gathered_vs_awaited', bound: 'least', value: 10 },
+      { ratio: 'kafka_consume_vs_raw', bound: 'least', value: 0.8 },
+    ],
+  },
   rabbitmq: {
     title: 'RabbitMQ',
     text: "Persistent, mandatory messages of 210 bytes into a quorum queue, a thousand under way, each confirmed; and handlers that do nothing, each acknowledged; beside the raw driver on the same broker. Ratios are our throughput over the peer's.",
