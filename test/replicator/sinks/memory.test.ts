@@ -9,6 +9,7 @@ function stage(): Promise<Stage> {
     entity: (lane, id) => Promise.resolve(store.entity(lane, id)),
     lookup: (lane, name) => Promise.resolve(store.lookup(lane, name)),
     ids: (lane) => Promise.resolve(store.ids(lane).sort()),
+    isLeased: (lane) => Promise.resolve(store.lane(lane).leasedUntilMs > Date.now()),
     expireLeases: () => Promise.resolve(LANE_NAMES.forEach((lane) => (store.lane(lane).leasedUntilMs = 0))),
     empty: () => Promise.resolve(store.clear()),
     [Symbol.asyncDispose]: () => Promise.resolve(),

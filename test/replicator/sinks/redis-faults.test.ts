@@ -96,7 +96,7 @@ test('a replica refuses, for a batch and for the check, until it is the master a
 })
 
 test('a frozen server is met by a timeout; what arrives late is refused or harmless', { skip }, async () => {
-  await using at = await own({ timeout: '100ms' })
+  await using at = await own({ timeout: '2s' })
   await using open = await openSink(at.stage.sink())
   await open.apply('company', [full('a', '1-0', { n: 1 })])
   at.server.freeze()

@@ -19,7 +19,12 @@ export async function redisStage(options: {
   readonly timeout?: string
 }): Promise<RedisStage> {
   const keyPrefix = ownPrefix()
-  const connected = await connectRedis({ addr: options.addr, keyPrefix })
+  const connected = await connectRedis({
+    addr: options.addr,
+    keyPrefix,
+    dialTimeout: '30s',
+    readTimeout: '30s',
+  })
   const { cache: redis } = connected
   const keys = replicaKeys({ name: 'suite' })
   const all = async (pattern: string): Promise<string[]> => {
@@ -41,7 +46,7 @@ export async function redisStage(options: {
         redis,
         name: 'suite',
         run: options.run ?? 'auto',
-        timeout: options.timeout ?? '3s',
+        timeout: options.timeout ?? '30s',
         lease: leaseMs,
         tombstones: tombstoneMs,
       }),
@@ -51,6 +56,7 @@ export async function redisStage(options: {
       const base = keys.entity(lane, '')
       return (await all(`${base}*`)).map((key) => key.slice(base.length)).sort()
     },
+    isLeased: (lane) => redis.exists(`${keys.base(lane)}lease`),
     expireLeases: async () => {
       await redis.delBatch(LANE_NAMES.map((lane) => `${keys.base(lane)}lease`)).waitAll()
     },

@@ -37,6 +37,8 @@ export interface Stage extends AsyncDisposable {
   lookup(lane: string, name: string): Promise<string | undefined>
   /** Ids of the entities of a lane, sorted. */
   ids(lane: string): Promise<readonly string[]>
+  /** Does a lease exist whose time is not over? */
+  isLeased(lane: string): Promise<boolean>
   /** As if the time of every lease were over. */
   expireLeases(): Promise<void>
   /** As a server that lost its data. */
@@ -66,7 +68,7 @@ export interface OpenSink extends AsyncDisposable {
   reopen(): Promise<SinkState>
 }
 
-export const soon = (): AbortSignal => AbortSignal.timeout(10_000)
+export const soon = (): AbortSignal => AbortSignal.timeout(50_000)
 
 export async function openSink(
   factory: SinkFactory,
@@ -140,9 +142,9 @@ export const hasCode =
   (error: unknown): boolean =>
     isSluiceError(error) && error.code === code
 
-/** Looks again until it finds something, for at most ten seconds. */
+/** Looks again until it finds something, for at most half a minute. */
 export async function eventually<T>(look: () => Promise<T | undefined>): Promise<T> {
-  for (const until = Date.now() + 10_000; ;) {
+  for (const until = Date.now() + 30_000; ;) {
     const found = await look()
     if (found !== undefined) return found
     if (Date.now() > until) throw new Error('it did not come')

@@ -101,14 +101,13 @@ export function applyConformance(stage: () => Promise<Stage>): void {
   it('an entity of a lane with a time to live is gone after it, and its other names with it', async () => {
     await using store = await stage()
     await using open = await openSink(store.sink())
-    await open.apply('visit', [full('a', '5-0', { seen: 1 }), full('b', '5-0', { seen: 2 })])
-    assert.equal(await store.lookup('visit', 'seen:1'), 'a')
+    await open.apply('visit', [full('a', '5-0', { seen: 1 })])
     await eventually(async () => {
+      // Whatever comes lets the sink look for what is to be forgotten.
       await open.apply('visit', [full('b', `${Date.now()}-0`, { seen: 2 })])
       const isGone = (await store.entity('visit', 'a')) === undefined
       return isGone && (await store.lookup('visit', 'seen:1')) === undefined ? true : undefined
     })
-    assert.equal(await store.lookup('visit', 'seen:2'), 'b')
     await eventually(async () => {
       // Its version is forgotten as well, so that what comes again is stored.
       await open.apply('visit', [full('b', `${Date.now()}-0`, { seen: 2 })])
