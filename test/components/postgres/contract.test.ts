@@ -19,6 +19,16 @@ const { url, skip } = await serverAt('postgres')
 const target = new URL(url)
 const SECRET = 'hunter2%canary/of@many:places'
 
+// One directory for all: each start after the first takes milliseconds. Made before the first test is: those begin while
+// this file waits, and a hook that comes later runs beside them.
+const dataDir = await mkdtemp(join(await quickDirectory(), 'sluice-contract-'))
+// The first one makes the database, for which a busy machine may need more than the suite gives a start.
+before(async () => {
+  await using first = await connectComponent(postgres({ dataDir: join(dataDir, 'data') }))
+  await first.check()
+})
+after(() => rmSync(dataDir, { recursive: true, force: true }))
+
 const operation = (api: Postgres, signal: AbortSignal) => api.query('select 1', [], { signal })
 
 componentConformance({
@@ -47,15 +57,6 @@ componentConformance({
     }
   },
 })
-
-// One directory for all: each start after the first takes milliseconds.
-const dataDir = await mkdtemp(join(await quickDirectory(), 'sluice-contract-'))
-// The first one makes the database, for which a busy machine may need more than the suite gives a start.
-before(async () => {
-  await using first = await connectComponent(postgres({ dataDir: join(dataDir, 'data') }))
-  await first.check()
-})
-after(() => rmSync(dataDir, { recursive: true, force: true }))
 
 componentConformance({
   name: 'postgres, embedded',
