@@ -24,7 +24,7 @@ function wrongBy(ms: number): Clock {
   return { ...systemClock, now: () => systemClock.now() + ms }
 }
 
-suite('a clock that is wrong', { concurrency: 4, ...options }, () => {
+suite('a clock that is wrong', { concurrency: 4, ...options, timeout: 170_000 }, () => {
   for (const skewMs of [SKEW_MS, -SKEW_MS]) {
     const by = `${skewMs / 60_000} minutes`
     for (const kind of ['jobs', 'keyed', 'events'] as const) {

@@ -14,7 +14,10 @@ const options = { skip: server.skip, timeout: 60_000 }
 
 /** Gives what is under way to a worker that was never there, as if it had taken it over. */
 const TAKEN: Readonly<Partial<Record<Kind, string>>> = {
-  jobs: `update sluice.task set owner = $1, attempt = attempt + 1 where owner is not null`,
+  jobs: `with l as (delete from sluice.lot returning ids)
+    update sluice.task set owner = $1, attempt = attempt + 1
+    where owner is not null or id in (select unnest(ids) from l)`,
+  keyed: `update sluice.task set owner = $1, attempt = attempt + 1 where owner is not null`,
   events: `update sluice.lease set owner = $1, epoch = epoch + 1 where kind = 's'`,
 }
 

@@ -13,7 +13,7 @@ const LIMIT_MS = 5_000
 /** The first byte of a notification from the server. */
 const NOTIFICATION = 'A'.charCodeAt(0)
 
-suite('without a single hint', { concurrency: 3, ...options }, () => {
+suite('without a single hint', { concurrency: 3, ...options, timeout: 170_000 }, () => {
   for (const kind of ['jobs', 'keyed', 'events'] as const) {
     test(`${kind} of another process are begun within 5 seconds`, options, async (t) => {
       await using own = await ownDatabase(server.url)

@@ -35,7 +35,7 @@ async function openHeir(dsn: string, kind: Kind, pollInterval?: string) {
   return { ...heir, begun, begunAt, effects }
 }
 
-suite('a process', { concurrency: 4, ...options }, () => {
+suite('a process', { concurrency: 4, ...options, timeout: 170_000 }, () => {
   test(
     'that is killed leaves the job of a key to another, and those behind it follow in order',
     options,

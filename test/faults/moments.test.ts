@@ -36,7 +36,7 @@ const MOMENTS: readonly (readonly [kind: Kind, moment: string, count?: number])[
   ['cron', 'cron.finished'],
 ]
 
-suite('killed', { concurrency: 5, ...options }, () => {
+suite('killed', { concurrency: 4, ...options, timeout: 170_000 }, () => {
   for (const [kind, moment, count = 1] of MOMENTS) {
     test(
       `at ${moment} of ${kind}, number ${count}: what was committed is done, and once`,

@@ -11,7 +11,7 @@ import { until } from './support/until.ts'
 const options = { timeout: 60_000 }
 const start = durablePrograms()
 
-suite('on the embedded server', { concurrency: 4, ...options }, () => {
+suite('on the embedded server', { concurrency: 4, ...options, timeout: 170_000 }, () => {
   let server: TestServer | undefined
   before(async () => {
     server = await openTestServer()

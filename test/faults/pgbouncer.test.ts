@@ -17,7 +17,7 @@ const POLLED_MS = 5_000
 /** Without the lock a killed process is like a frozen one. */
 const KILLED_MS = 15_000
 
-suite('through PgBouncer in transaction mode', { concurrency: 4, ...options }, () => {
+suite('through PgBouncer in transaction mode', { concurrency: 4, ...options, timeout: 170_000 }, () => {
   for (const kind of ['jobs', 'keyed', 'events', 'cron'] as const satisfies readonly Kind[]) {
     test(`${kind} are done, each once, without a hint from anyone`, options, async (t) => {
       await using own = await ownDatabase(server.url)

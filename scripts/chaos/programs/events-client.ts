@@ -6,7 +6,7 @@ import { Happened, Moved } from './events.ts'
 import { setting } from './setting.ts'
 
 const client = new Client()
-const app = chaosApp('chaos-client', { db: postgres({ dsn: setting.dsn }), events: events() })
+const app = chaosApp('chaos-client', { db: postgres(setting.database), events: events() })
 
 app.service('client', ({ db, events: log }) => ({
   start() {

@@ -17,7 +17,7 @@ const options = {
   timeout: '20s',
   backoff: { base: '20ms', max: '500ms' },
 } as const
-const app = chaosApp('chaos', { db: postgres({ dsn: setting.dsn }), events: events() })
+const app = chaosApp('chaos', { db: postgres(setting.database), events: events() })
 
 app.service('read', ({ events: log }) => {
   log.subscribe(Happened, ledger, ({ data, attempt }) => toLedger(ledger, data.id, attempt), options)

@@ -6,7 +6,7 @@ import { InTransaction, Keyed, Plain } from './jobs.ts'
 import { setting } from './setting.ts'
 
 const client = new Client()
-const app = chaosApp('chaos-client', { db: postgres({ dsn: setting.dsn }), jobs: jobs() })
+const app = chaosApp('chaos-client', { db: postgres(setting.database), jobs: jobs() })
 
 app.service('client', ({ db, jobs: queue }) => ({
   start() {

@@ -10,7 +10,7 @@ import { setting } from './setting.ts'
 const recorder = new Recorder(setting.file)
 const { toLedger, toTable } = handling(recorder)
 const app = chaosApp('chaos', {
-  db: postgres({ dsn: setting.dsn }),
+  db: postgres(setting.database),
   jobs: jobs({ shutdownTimeout: '200ms' }),
 })
 

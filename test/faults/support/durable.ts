@@ -18,7 +18,8 @@ export const ORDERS = ['one', 'fails', 'two', 'three'] as const
 
 const data = z.object({ id: z.string() })
 const backoff = { base: '10ms', max: '50ms' } as const
-const Work = job('durable.work', data, { attempts: 10, backoff })
+/** With room for so many a worker takes them by lots; those with a key are taken one by one. */
+const Work = job('durable.work', data, { attempts: 10, backoff, concurrency: 60 })
 const Happened = event('durable.happened', data)
 
 export interface Durable extends AsyncDisposable {
@@ -52,7 +53,7 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
   await using stack = new AsyncDisposableStack()
   const { api: db } = stack.use(
     await connectComponent(
-      postgres({ dsn, maxOpenConns: 4, ...(options.pooled === true ? { preparedStatements: false } : {}) }),
+      postgres({ dsn, maxOpenConns: 3, ...(options.pooled === true ? { preparedStatements: false } : {}) }),
       { name: 'db', ...more },
     ),
   )
