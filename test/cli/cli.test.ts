@@ -33,7 +33,7 @@ const MISUNDERSTOOD: readonly (readonly [readonly string[], RegExp])[] = [
   [[], /^sluice: no command given\nTry: sluice --help/],
   [['confg'], /^sluice: unknown command "confg"; did you mean config\?/],
   [['docter'], /did you mean doctor\?/],
-  [['frobnicate'], /^sluice: unknown command "frobnicate"\n/],
+  [['xyzzy'], /^sluice: unknown command "xyzzy"\n/],
   [['help', 'rn'], /did you mean run\?/],
   [['config', '--jsn'], /^sluice: unknown option "--jsn"; did you mean --json\?\nTry: sluice config --help/],
   [['config', '--verbose'], /there are --help, --config, --changed, --json/],
