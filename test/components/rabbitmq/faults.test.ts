@@ -235,6 +235,23 @@ fault('bytes that were changed on the way end in an error with a code, never in 
 })
 
 fault(
+  'a broker that answers nothing more, though its heartbeats go on, is left after two checks',
+  async () => {
+    await using proxy = await proxied()
+    await using connected = await connectRabbit(at(broker, {}, proxy.address))
+    const loss = connected.nextLoss()
+    proxy.drop('up')
+    await assert.rejects(connected.check(AbortSignal.timeout(100)))
+    assert.equal(connected.losses.length, 0)
+    await assert.rejects(connected.check(AbortSignal.timeout(100)))
+    assert.match(String(await loss), /opens no channel/)
+    proxy.heal()
+    await reconnect(connected)
+    await connected.check(AbortSignal.timeout(10_000))
+  },
+)
+
+fault(
   'a subscription goes on after a cut: what was not acknowledged comes again, the topology is declared again',
   async () => {
     await using proxy = await proxied()
@@ -259,7 +276,6 @@ fault(
     await subscription.live
     const ids = await Promise.all(Array.from({ length: 30 }, (_, n) => connected.mq.publish(queue, n)))
     await until(() => (connected.mq.status()['subscriptions'] as { running: number }[])[0]!.running > 0)
-    const loss = connected.nextLoss()
     proxy.reset()
     await loss
     // A broker that lost its data: nothing of ours is there when we come back.
