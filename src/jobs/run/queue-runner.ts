@@ -10,47 +10,16 @@ import { waitOrAbort } from '../../core/abort.ts'
 import { backoffMs } from '../../core/backoff.ts'
 import { SluiceError, toError } from '../../core/errors.ts'
 import type { Failed } from '../../engine/tasks/finish.ts'
-import type { Engine } from '../../engine/engine.ts'
 import { moment } from '../../engine/moments.ts'
 import type { HeldTask } from '../../engine/tasks/task.ts'
 import type { Lease } from '../../engine/worker/worker.ts'
-import type { Logger } from '../../telemetry/log.ts'
 import { LogLimit } from '../../telemetry/log-limit.ts'
-import type { SourceFactory, TaskSource } from '../source.ts'
-import { Alarm } from './alarm.ts'
+import type { TaskSource } from '../source.ts'
 import { Ends } from './ends.ts'
-import { notHeld } from './held-check.ts'
+import { HeldCheck } from './held-check.ts'
+import { Rest } from './rest.ts'
+import type { QueueRunnerOptions, RunnerFacts } from './runner-options.ts'
 import type { Station } from './station.ts'
-
-export interface QueueRunnerOptions {
-  readonly engine: Engine
-  readonly queueId: number
-  readonly queueName: string
-  readonly pollMs: number
-  readonly log: Logger
-  readonly sources: readonly SourceFactory[]
-  /** A task of a name that has no handler here. */
-  readonly onUnknown: () => void
-  /** Tasks of one claim, at most. @default 2000 */
-  readonly maxClaim?: number
-  /** A loop that did not come round for so long, and twice the poll, is dead. @default 20000 */
-  readonly stuckMs?: number
-}
-
-export interface RunnerFacts {
-  readonly running: number
-  readonly buffered: number
-  /** Milliseconds since a claim last succeeded; undefined before the first. */
-  readonly claimedMsAgo: number | undefined
-  /** Claims that failed, since the last that did not. */
-  readonly failures: number
-  /** Loops that did not come round and were replaced. */
-  readonly restarts: number
-  /** Tasks that were left to others, having no handler here. */
-  readonly unknown: number
-  /** Ends that came too late: the tasks were no longer ours. */
-  readonly late: number
-}
 
 const RETRY = { baseMs: 100, capMs: 5_000 } as const
 const LOG_EVERY_MS = 60_000
@@ -71,22 +40,18 @@ export class QueueRunner {
   /** Stations that still run what they had when they were removed. */
   readonly #leaving = new Set<Station>()
   readonly #sources: readonly TaskSource[]
-  readonly #alarm: Alarm
+  readonly #rest: Rest
+  readonly #heldCheck: HeldCheck
   readonly #log: LogLimit
   readonly #off: (() => void)[] = []
   #ends: readonly Ends[] = []
   #lease: Lease | undefined
-  #hints = 0
-  /** Claim no sooner than this, unless a hint comes: the queue was empty. */
-  #quietUntil = -Infinity
   #failures = 0
   #unknown = 0
   #late = 0
   #restarts = 0
   #claimedAt: number | undefined
   #turnedAt = 0
-  #lookingForDue = false
-  #checking = false
   #stopped = false
   #generation = 0
   #loop: Promise<void> | undefined
@@ -94,7 +59,8 @@ export class QueueRunner {
   constructor(options: QueueRunnerOptions) {
     const { engine, queueId, queueName } = options
     this.#options = options
-    this.#alarm = new Alarm(engine.clock)
+    this.#rest = new Rest(engine.clock)
+    this.#heldCheck = new HeldCheck(engine)
     this.#log = new LogLimit(engine.clock, LOG_EVERY_MS)
     const host = { engine, queueId, queueName, wake: () => this.wake() }
     this.#sources = options.sources.map((create) => create(host))
@@ -153,14 +119,12 @@ export class QueueRunner {
 
   /** There may be something to claim. */
   wake(): void {
-    this.#hints += 1
-    this.#quietUntil = -Infinity
-    this.#alarm.ring()
+    this.#rest.hint()
   }
 
   /** A station has room again. */
   readonly onRoom = (): void => {
-    if (this.#quietUntil === -Infinity) this.#alarm.ring()
+    this.#rest.room()
   }
 
   /** Claims nothing for it any more, waits for what runs, and for its ends to be stored. */
@@ -178,7 +142,7 @@ export class QueueRunner {
   stopIntake(): void {
     if (this.#stopped) return
     this.#stopped = true
-    this.#alarm.ring()
+    this.#rest.ring()
     for (const station of this.#all()) station.clear()
   }
 
@@ -261,11 +225,10 @@ export class QueueRunner {
   async #run(generation: number): Promise<void> {
     const { engine, pollMs } = this.#options
     while (!this.#stopped && generation === this.#generation) {
-      const now = engine.clock.monotonic()
-      this.#turnedAt = now
-      const wait = this.#quietUntil - now
+      this.#turnedAt = engine.clock.monotonic()
+      const wait = this.#rest.msLeft
       if (this.#lease === undefined || wait > 0 || !this.#isHungry()) {
-        await this.#alarm.wait(wait > 0 ? Math.min(wait, pollMs * 2) : pollMs)
+        await this.#rest.sleep(wait > 0 ? Math.min(wait, pollMs * 2) : pollMs)
         continue
       }
       await this.#claim(this.#lease, this.#ends, generation)
@@ -278,7 +241,7 @@ export class QueueRunner {
   }
 
   async #claim(lease: Lease, all: readonly Ends[], generation: number): Promise<void> {
-    const hints = this.#hints
+    const { hints } = this.#rest
     try {
       let isDry = true
       for (const ends of all) {
@@ -295,12 +258,12 @@ export class QueueRunner {
       }
       this.#failures = 0
       this.#claimedAt = this.#options.engine.clock.monotonic()
-      if (isDry && hints === this.#hints) this.#rest(hints)
+      if (isDry && hints === this.#rest.hints) this.#restUntilPoll()
     } catch (error) {
       if (lease.signal.aborted) return
       this.#failures += 1
       this.#report(toError(error), 'jobs could not be claimed')
-      this.#restFor(backoffMs(this.#failures, this.#options.engine.random(), RETRY))
+      this.#rest.forMs(backoffMs(this.#failures, this.#options.engine.random(), RETRY))
     }
   }
 
@@ -328,29 +291,14 @@ export class QueueRunner {
   }
 
   /** Nothing to claim: until a hint, until the next one is due, or the poll. */
-  #rest(hints: number): void {
+  #restUntilPoll(): void {
     const { engine, pollMs } = this.#options
-    this.#restFor(pollMs * (0.75 + engine.random() / 2))
-    void this.#lookForDue(hints)
-  }
-
-  async #lookForDue(hints: number): Promise<void> {
-    if (this.#lookingForDue) return
-    this.#lookingForDue = true
-    try {
-      for (const source of this.#sources) {
-        const ms = await source.nextDue()
-        if (ms !== undefined && hints === this.#hints) this.#dueIn(ms)
-      }
-    } catch {
-      // The poll finds it, somewhat later.
-    } finally {
-      this.#lookingForDue = false
-    }
+    this.#rest.forMs(pollMs * (0.75 + engine.random() / 2))
+    void this.#rest.lookForDue(this.#sources)
   }
 
   #failed(dead: readonly Failed[], delayMs: number): void {
-    this.#dueIn(delayMs)
+    this.#rest.dueIn(delayMs)
     const [first] = dead
     if (first === undefined) return
     const more = dead.length === 1 ? '' : `, and ${dead.length - 1} more`
@@ -360,39 +308,9 @@ export class QueueRunner {
     this.#report(new Error(text), 'jobs became dead letters')
   }
 
-  #dueIn(ms: number): void {
-    const at = this.#options.engine.clock.monotonic() + Math.max(0, ms)
-    if (at >= this.#quietUntil) return
-    this.#quietUntil = at
-    this.#alarm.ring()
-  }
-
-  #restFor(ms: number): void {
-    this.#quietUntil = this.#options.engine.clock.monotonic() + ms
-  }
-
   /** Aborts runs of at least this age that are no longer ours: cancelled, or given to others. */
-  async #check(minAgeMs: number): Promise<void> {
-    const { engine } = this.#options
-    const lease = this.#lease
-    if (this.#checking || lease === undefined) return
-    const before = engine.clock.monotonic() - minAgeMs
-    const runs = [...this.#all()].flatMap((station) =>
-      [...station.runs].filter((run) => run.startedAt <= before && run.abortReason === undefined),
-    )
-    if (runs.length === 0) return
-    this.#checking = true
-    try {
-      const gone = await notHeld(engine.db, runs, lease.id)
-      for (const run of runs) {
-        if (!gone.has(run.id)) continue
-        run.abort(new SluiceError('SLUICE_CANCELLED', `job "${run.name}" ${run.id} was cancelled`))
-      }
-    } catch {
-      // Looked at again within a second.
-    } finally {
-      this.#checking = false
-    }
+  #check(minAgeMs: number): Promise<void> {
+    return this.#heldCheck.look(this.#all(), this.#lease, minAgeMs)
   }
 
   *#all(): Iterable<Station> {

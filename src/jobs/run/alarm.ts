@@ -1,1 +1,0 @@
-export { Alarm } from '../../core/alarm.ts'
