@@ -98,7 +98,13 @@ export class RedisSink implements Sink {
           leaseMs: this.#settings.leaseMs,
           onLost: lost,
         })
-        states.push(await this.#acquire(lease, onWaiting, signal))
+        try {
+          states.push(await this.#acquire(lease, onWaiting, signal))
+        } catch (error) {
+          // It may be ours without an answer, and a successor would wait for it.
+          await lease.release().catch(() => undefined)
+          throw error
+        }
         session.leases.set(name, lease)
       }
       session.ended.signal.throwIfAborted()
