@@ -7,6 +7,7 @@ import { event } from '../../src/events/index.ts'
 import { anything, place, skip, until, type Peer, type Place } from './support.ts'
 
 const Numbered = event('crash.numbered', anything<{ n: number }>())
+const options = { skip, timeout: 150_000 }
 const program = new URL('./reader-program.ts', import.meta.url)
 
 interface Reader extends AsyncDisposable {
@@ -23,18 +24,21 @@ function reader(here: Place, mode: string): Reader {
   })
   const counts = new Map<string, number>()
   const waits = new Set<() => void>()
+  const tell = (): void => waits.forEach((wait) => wait())
+  child.once('exit', tell)
   child.on('message', (message: object) => {
     for (const what of Object.keys(message)) counts.set(what, (counts.get(what) ?? 0) + 1)
-    for (const wait of waits) wait()
+    tell()
   })
   return {
     child,
     said: (what, count = 1) =>
-      new Promise((resolve) => {
+      new Promise((resolve, reject) => {
         const check = (): void => {
-          if ((counts.get(what) ?? 0) < count) return
+          if ((counts.get(what) ?? 0) >= count) resolve()
+          else if (child.exitCode !== null) reject(new Error(`the reader ended with ${child.exitCode}`))
+          else return
           waits.delete(check)
-          resolve()
         }
         waits.add(check)
         check()
@@ -68,7 +72,7 @@ const publish = (peer: Peer, from: number, count: number): PromiseLike<unknown> 
 suite('readers', { concurrency: 4 }, () => {
   test(
     'a reader that is killed between handler and cursor loses nothing, and another goes on',
-    { skip },
+    options,
     async () => {
       await using here = await place()
       const peer = await prepare(here)
@@ -95,7 +99,7 @@ suite('readers', { concurrency: 4 }, () => {
 
   test(
     'a reader that is killed in the middle has each effect of its transactions once',
-    { skip },
+    options,
     async () => {
       await using here = await place()
       const peer = await prepare(here)
@@ -119,7 +123,7 @@ suite('readers', { concurrency: 4 }, () => {
     },
   )
 
-  test('a reader that is stopped past its lease moves nothing when it goes on', { skip }, async () => {
+  test('a reader that is stopped past its lease moves nothing when it goes on', options, async () => {
     await using here = await place()
     const peer = await prepare(here)
     await using frozen = reader(here, 'transaction')
@@ -145,22 +149,20 @@ suite('readers', { concurrency: 4 }, () => {
 
   test(
     'an event that ends its process each time is a dead letter after its attempts, and the others are done',
-    { skip },
+    options,
     async () => {
       await using here = await place()
       const peer = await prepare(here)
       await publish(peer, 0, 10)
-      let crashes = 0
-      for (;;) {
+      const dead = until(
+        () => peer.events.deadLetters.list(),
+        (list) => list.length > 0,
+      ).then(() => 'dead')
+      for (let crashes = 0; ; crashes++) {
+        assert.ok(crashes <= 6, 'it goes on for ever')
         await using victim = reader(here, 'poison')
         const ended = once(victim.child, 'exit').then(() => 'ended')
-        const dead = until(
-          () => peer.events.deadLetters.list(),
-          (list) => list.length > 0,
-        ).then(() => 'dead')
         if ((await Promise.race([ended, dead])) === 'dead') break
-        crashes++
-        assert.ok(crashes <= 6, 'it goes on for ever')
       }
       const [letter] = await peer.events.deadLetters.list()
       assert.deepEqual(letter?.data, { n: 3 })
