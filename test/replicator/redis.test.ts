@@ -82,7 +82,6 @@ test(
   { skip },
   async () => {
     await using server = await ownServer()
-    await server.start()
     await using cache = await cacheOf(server.addr)
     await using made = await stage()
     const { source, run } = made
