@@ -23,6 +23,9 @@ fault(
     const subscription = mq.subscribe(queue, queue, () => {})
     await subscription.live
     await subscription.close()
+    // Which quorum queues there are is written down some seconds late by brokers of version 3.10: one that is killed before
+    // starts such a queue empty and without a leader. Our promise begins where the broker's does.
+    await own.eval('[dets:sync(Table) || Table <- dets:all()].')
     const loss = connected.nextLoss()
     const results = Array.from({ length: 2_000 }, (_, n) => mq.publish(queue, n))
     await results[500]

@@ -276,9 +276,9 @@ fault(
     await subscription.live
     const ids = await Promise.all(Array.from({ length: 30 }, (_, n) => connected.mq.publish(queue, n)))
     await until(() => (connected.mq.status()['subscriptions'] as { running: number }[])[0]!.running > 0)
+    const loss = connected.nextLoss()
     proxy.reset()
     await loss
-    // A broker that lost its data: nothing of ours is there when we come back.
     isOpen = true
     await reconnect(connected)
     await inbox.until((items) => new Set(items).size === 30)
