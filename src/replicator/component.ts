@@ -98,7 +98,8 @@ class ReplicatorComponent implements Component<Replicator> {
       const why = runtime.notReady
       if (why !== undefined)
         throw new SluiceError('SLUICE_NOT_READY', `the replica is not ready: ${why}`, { retryable: true })
-      if (runtime.breaker.refuses()) throw runtime.breaker.refusal()
+      // Without anything to store there is no probe either, and what follows asks the sink itself.
+      if (runtime.breaker.state.kind !== 'closed' && runtime.lanes.held > 0) throw runtime.breaker.refusal()
       await runtime.source.check(signal)
       await runtime.sink.check(signal)
     }
