@@ -72,7 +72,7 @@ export class Delivery {
   /** The same in one transaction with the cursor, which then stands at `behind`. */
   async deliverInTransaction(events: readonly StoredEvent[], behind: Position): Promise<void> {
     const { engine, attempts, spec } = this.#parts
-    const open = await this.#behindParked(events)
+    const open = await this.#behindParked(events, behind)
     const errors: Errors = new Map()
     for (let attempt = 1; open.length > 0; attempt++) {
       this.#onTry()
@@ -102,7 +102,7 @@ export class Delivery {
         return error === undefined ? { event, error: together, isInnocent: true } : { event, error }
       })
       remember(errors, failed, attempt)
-      if (this.#isOver(failed, attempt)) return this.#spill(failed, attempt, errors)
+      if (this.#isOver(failed, attempt)) return this.#spill(failed, attempt, errors, behind)
       await this.#rest(attempt, failed)
     }
   }
@@ -111,24 +111,23 @@ export class Delivery {
    * Makes tasks of events that may have been under way when a process died, which counts as an attempt: there each one
    * is counted before it runs, so that one that ends its process each time ends as well.
    */
-  async spillSuspects(events: readonly StoredEvent[]): Promise<void> {
-    if (events.length > 0)
-      await this.#write(
-        events.map((event) => ({ event, error: undefined })),
-        1,
-      )
+  async spillSuspects(events: readonly StoredEvent[], behind: Position): Promise<void> {
+    if (events.length === 0) return
+    const pending = events.map((event) => ({ event, error: undefined }))
+    await this.#write(pending, 1, { behind })
   }
 
-  /** Those that are not behind one of their key that waits; the others wait behind it from now on. */
-  async #behindParked(events: readonly StoredEvent[]): Promise<readonly StoredEvent[]> {
+  /**
+   * Those that are not behind one of their key that waits; the others wait behind it from now on. Where these are all
+   * of them, the cursor stands at `last` then.
+   */
+  async #behindParked(events: readonly StoredEvent[], last?: Position): Promise<readonly StoredEvent[]> {
     const parked = this.#parked
     if (parked === undefined || parked.keys === 0) return events
     const behind = events.filter(({ row }) => parked.has(row.key))
     if (behind.length === 0) return events
-    await this.#write(
-      behind.map((event) => ({ event, error: undefined })),
-      0,
-    )
+    const pending = behind.map((event) => ({ event, error: undefined }))
+    await this.#write(pending, 0, behind.length === events.length ? { behind: last } : {})
     return events.filter(({ row }) => !parked.has(row.key))
   }
 
@@ -178,21 +177,30 @@ export class Delivery {
     await engine.clock.sleep(backoffMs(attempt, engine.random(), backoff), { signal: this.#signal })
   }
 
-  async #spill(failed: readonly Failure[], attempt: number, errors: Errors): Promise<void> {
+  async #spill(
+    failed: readonly Failure[],
+    attempt: number,
+    errors: Errors,
+    behind?: Position,
+  ): Promise<void> {
     const { spec, log } = this.#parts
     for (const each of failed.slice(0, 3)) {
       const facts = { err: each.error, subscription: spec.name, eventId: each.event.row.id, attempt }
       if (this.#isDead(each, attempt)) log.error(facts, DEAD)
       else log.warn(facts, 'an event could not be delivered, and is tried again later')
     }
-    await this.#write(failed, attempt, errors)
+    await this.#write(failed, attempt, { errors, behind })
   }
 
   #isDead({ error, isInnocent }: Pending, attempt: number): boolean {
     return error !== undefined && isInnocent !== true && this.#isLast(error, attempt)
   }
 
-  async #write(failed: readonly Pending[], attempt: number, errors?: Errors): Promise<void> {
+  async #write(
+    failed: readonly Pending[],
+    attempt: number,
+    { errors, behind }: { readonly errors?: Errors; readonly behind?: Position | undefined },
+  ): Promise<void> {
     const { spec, engine, row } = this.#parts
     const parked = spec.onFail === 'park' ? this.#parked : undefined
     const spilled: Spilled[] = []
@@ -214,7 +222,10 @@ export class Delivery {
         why: isDead ? error?.message : undefined,
       })
     }
-    const made = await spillEvents(engine.db, row.queue, this.#cursor.owner, spilled)
+    const made =
+      behind === undefined
+        ? await spillEvents(engine.db, row.queue, this.#cursor.owner, spilled)
+        : await this.#spillAndMove(spilled, behind)
     if (made === undefined) throw leaseLost(spec.name, this.#cursor.owner.shard)
     if (parked !== undefined) {
       for (const { row: each, ordered, why } of spilled) {
@@ -224,6 +235,32 @@ export class Delivery {
     }
     moment('events.parked', spilled.length)
     engine.wake.signal(`q${row.queue}`)
+  }
+
+  /**
+   * Both or neither. With the cursor before them, whoever has the shard next would read them again, and by then their
+   * tasks may be done: an effect in a transaction would be there twice.
+   */
+  async #spillAndMove(
+    spilled: readonly Spilled[],
+    behind: Position,
+  ): Promise<ReadonlySet<string> | undefined> {
+    const { engine, row } = this.#parts
+    const { owner } = this.#cursor
+    // A write that is on its way would set the cursor back.
+    await this.#cursor.flush()
+    const made = await engine.db.transaction(
+      async (tx) => {
+        const tasks = await spillEvents(tx, row.queue, owner, spilled)
+        if (tasks === undefined) return undefined
+        const [[moved]] = await Promise.all([moveCursors(tx, [{ ...owner, ...behind }]), letGoWhenIdle(tx)])
+        if (moved !== true) throw leaseLost(this.#parts.spec.name, owner.shard)
+        return tasks
+      },
+      { label: 'sluice.spill', signal: this.#signal },
+    )
+    if (made !== undefined) this.#cursor.wasMoved(behind)
+    return made
   }
 }
 

@@ -152,9 +152,8 @@ export class Shard {
     if (this.#suspectTick !== undefined && BigInt(page.from.tick) >= this.#suspectTick) this.#suspects = 0
     if (this.#suspects > 0 && events.length > 0) {
       const suspects = events.slice(0, this.#suspects)
-      await life.delivery.spillSuspects(suspects)
+      await life.delivery.spillSuspects(suspects, behind(events, suspects.length, page))
       this.#suspects -= suspects.length
-      this.#cursor.move(behind(events, suspects.length, page), suspects.length)
       rest = events.slice(suspects.length)
     }
     if (rest.length === 0) return true

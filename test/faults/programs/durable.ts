@@ -29,6 +29,7 @@ if (moment !== '') {
 const durable = await openDurable(dsn, kind as Kind, {
   shutdownTimeout: '100ms',
   pollInterval: '500ms',
+  ...(process.env['ATTEMPTS'] === undefined ? {} : { attempts: Number(process.env['ATTEMPTS']) }),
   pooled: process.env['POOLED'] === '1',
   async during(id, signal) {
     if (moment !== 'jobs.released' && moment !== '') return

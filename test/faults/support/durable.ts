@@ -36,6 +36,8 @@ export interface DurableOptions {
   readonly shutdownTimeout?: string
   /** Of jobs and events. @default theirs */
   readonly pollInterval?: string
+  /** Of an event. @default 10 */
+  readonly attempts?: number
   /** Behind a pooler that hands each transaction to another session. @default false */
   readonly pooled?: boolean
   /** What this process takes for the time. @default the system's */
@@ -84,7 +86,7 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
             Happened,
             'durable',
             ({ data: { id }, attempt, signal, tx }) => handle(id, attempt, signal, tx),
-            { transaction: true, from: 'beginning', attempts: 10, backoff },
+            { transaction: true, from: 'beginning', attempts: options.attempts ?? 10, backoff },
           )
           .ready(),
     }
