@@ -333,8 +333,7 @@ export class Runtime {
         if (this.#session === undefined) return
         this.#isLive = this.#wasLive = true
         this.#reloads += 1
-        lanes.positions.arrive(from)
-        this.#startLoad(from, reason)
+        this.#onGap(from, reason)
       },
       disconnected: () => {
         this.#isLive = false
@@ -351,10 +350,17 @@ export class Runtime {
       this.#wake()
       return
     }
-    this.lanes.positions.arrive(after)
     const reason =
       this.#loaded === undefined ? 'no complete load is stored' : 'the stream could not be resumed'
-    this.#startLoad(after, reason)
+    this.#onGap(after, reason)
+  }
+
+  /** Messages were missed, so that a load is needed; what came before them is let go. */
+  #onGap(from: StreamId, reason: string): void {
+    // Before the lanes are reset, which would free what a load under way holds.
+    this.#loading?.abort(new SluiceError('SLUICE_CANCELLED', 'another load begins'))
+    this.lanes.gap(from, new SluiceError('SLUICE_CANCELLED', reason))
+    this.#startLoad(from, reason)
   }
 
   #startLoad(from: StreamId | undefined, reason: string): void {

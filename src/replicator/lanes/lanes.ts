@@ -22,7 +22,7 @@ import { hasCode, SluiceError, toError } from '../../core/errors.ts'
 import { REFUSED, type Breaker, type Generation } from '../../policy/breaker.ts'
 import type { Applied, Batch, DeadLetter, LaneSpec } from '../contract.ts'
 import type { Trigger } from '../counters.ts'
-import { isAfter, type StreamId } from '../stream-id.ts'
+import { isAfter, parseStreamId, type StreamId } from '../stream-id.ts'
 import { Lane, type Burial, type Shard } from './lane.ts'
 import { Positions } from './positions.ts'
 import { MAX_LETTERS, type LanesSettings } from './settings.ts'
@@ -196,6 +196,25 @@ export class Lanes {
     this.#notBefore = 0
     this.#roomAgain()
     this.#wake()
+  }
+
+  /**
+   * The stream goes on after `from`, and what came before it in between is missing. What waits is let go: the load that
+   * follows has it, while a later partial on top of it would look newer than its row and lack what was missed.
+   */
+  gap(from: StreamId, reason: Error): void {
+    const letters = this.lanes.map((lane) => {
+      const flights = [...this.#flights].filter((flight) => flight.lane === lane)
+      return [...flights.flatMap(({ burials }) => burials), ...lane.burials].map(({ letter }) => letter)
+    })
+    this.reset(reason)
+    this.begin(from)
+    const now = this.turn()
+    for (const [index, lane] of this.lanes.entries()) {
+      // No load brings those again.
+      for (const { text, reason: why, detail, id, streamId } of letters[index] ?? [])
+        lane.bury(text, why, detail, id, parseStreamId(streamId), now)
+    }
   }
 
   /** A load is under way: partials without a base of it are set aside. Undefined when it is over; they go out again. */
