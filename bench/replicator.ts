@@ -29,7 +29,7 @@ const UNIFORM = 'sluice, keys alike'
 const SKEWED = 'sluice, 1,000 hot keys'
 
 export const benchmark: Benchmark = {
-  doc: 'a stream over a WebSocket into Redis: throughput, latency, Redis stopped, restart, a load of a million',
+  doc: 'a stream over a WebSocket into Redis: throughput, latency, an outage, a restart, a load',
   peers: [],
   async run({ quick, rounds, note }) {
     await using server = await ownServer()
