@@ -6,9 +6,9 @@ import { ackTasks, failTasks } from '../../src/engine/tasks/finish.ts'
 import { claimTasks } from '../../src/engine/tasks/claim.ts'
 import { ClaimPosition } from '../../src/engine/tasks/claim-position.ts'
 import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
-import { ackLot, settleLots, takeLot, type Lot } from '../../src/engine/tasks/lots.ts'
+import { ackLot, settleLots, takeLot } from '../../src/engine/tasks/lots.ts'
 import { enqueueUnique } from '../../src/engine/tasks/unique.ts'
-import type { HeldTask, NewTask } from '../../src/engine/tasks/task.ts'
+import type { HeldTask, Lot, NewTask } from '../../src/engine/tasks/task.ts'
 import { freeTasks, settleLotsOfTheDead } from '../../src/engine/worker/liveness.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { ownDatabase } from '../support/own-database.ts'
@@ -79,7 +79,9 @@ test('what is unique, was tried before or is large is taken one by one, in its p
   await enqueueTasks(db, [newTask({ body: 'x'.repeat(9_000) }), newTask({ body: 'plain' })])
   const tasks = await take(db, id, 10)
   assert.deepEqual(
-    tasks.map(({ body, lot, attempt }) => [body?.slice(0, 6), lot !== undefined, attempt]).toSorted(),
+    tasks
+      .map(({ body, lot, attempt }) => [body?.slice(0, 6), lot !== undefined, attempt])
+      .toSorted((a, b) => (String(a) < String(b) ? -1 : 1)),
     [
       ['plain', true, 1],
       ['tried', false, 2],

@@ -7,7 +7,7 @@
  * that ends: 650 ms for 1,000, in place of 14.
  */
 import { STATEMENT_TIMEOUT_MS, type Queryable } from '../database.ts'
-import type { Lot } from './lots.ts'
+import type { Lot } from './task.ts'
 
 export interface Ended {
   readonly id: string

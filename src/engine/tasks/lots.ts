@@ -19,18 +19,7 @@ import type { EngineDatabase, Queryable } from '../database.ts'
 import { STATEMENT_TIMEOUT_MS } from '../database.ts'
 import { byUrgency } from './claim.ts'
 import type { ClaimPosition } from './claim-position.ts'
-import type { HeldTask } from './task.ts'
-
-/** As its worker sees it. */
-export interface Lot {
-  readonly id: string
-  /** By the monotonic clock. */
-  readonly takenAt: number
-  /** Tasks whose end is not stored yet. */
-  left: number
-  /** Its tasks are owned by rows of their own. */
-  isSettled: boolean
-}
+import type { HeldTask, Lot } from './task.ts'
 
 /** Column by column. */
 type Packed = readonly [

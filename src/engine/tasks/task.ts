@@ -1,5 +1,4 @@
 /** A task as it is handed in, and as a worker gets it. */
-import type { Lot } from './lots.ts'
 
 /** What goes into the table. Keys are those of the JSON that the statement reads, so they are spelled as columns. */
 export interface NewTask {
@@ -44,6 +43,17 @@ export interface HeldTask {
   readonly errs: readonly TaskError[] | null
   /** That it was taken with; its end goes another way then. */
   readonly lot?: Lot | undefined
+}
+
+/** Tasks that were taken in one piece (lots.ts), as their worker sees it. */
+export interface Lot {
+  readonly id: string
+  /** By the monotonic clock. */
+  readonly takenAt: number
+  /** Tasks whose end is not stored yet. */
+  left: number
+  /** Its tasks are owned by rows of their own. */
+  isSettled: boolean
 }
 
 /** One attempt that failed. */
