@@ -189,8 +189,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'no-poll-behind-the-hints',
     takes: 'a hint that is lost costs time and nothing else',
     file: 'src/jobs/run/queue-runner.ts',
-    find: 'this.#restFor(pollMs * (0.75 + engine.random() / 2))',
-    replace: 'this.#restFor(pollMs * 1_000)',
+    find: 'this.#rest.forMs(pollMs * (0.75 + engine.random() / 2))',
+    replace: 'this.#rest.forMs(pollMs * 1_000)',
     proof: { test: 'test/faults/hints.test.ts', name: 'jobs' },
   },
 ]
