@@ -184,6 +184,8 @@ async function ours(): Promise<(question: Question) => Promise<Answer>> {
         await until(() => totals().pending <= question.count)
         return { value: performance.now() - startedAt }
       }
+      case 'stop':
+        return { value: await app.stop() }
       case 'facts':
         collectGarbage()
         return { value: process.memoryUsage().rss / 1_048_576, ...totals() }

@@ -15,7 +15,7 @@ export type Question =
   | { readonly ask: 'round'; readonly count: number; readonly rate?: number; readonly hot?: number }
   | { readonly ask: 'send'; readonly count: number; readonly rate?: number }
   | { readonly ask: 'ended' | 'caughtUp'; readonly count: number }
-  | { readonly ask: 'connect' | 'facts' }
+  | { readonly ask: 'connect' | 'facts' | 'stop' }
 
 export interface Answer {
   readonly value: number
