@@ -77,7 +77,8 @@ test(
   'over a kill and a freeze, what was acknowledged is handled, and everything heals',
   { skip },
   async () => {
-    const { brokers, freeze, thaw, kill, start } = broker!
+    const own = broker!
+    const { brokers } = own
     await using open = await connectKafka({ brokers, requestTimeout: '1s', dialTimeout: '1s' })
     const [topic, group] = [ownName(), ownName()]
     await open.kafka.createTopic(topic, { partitions: 2 })
@@ -108,17 +109,17 @@ test(
       await eventually(() => Promise.resolve(acknowledged.length >= from + count ? true : undefined))
     }
     await more(50)
-    await kill()
-    await start()
+    await own.kill()
+    await own.start()
     await more(50)
-    freeze()
+    own.freeze()
     await eventually(() =>
       open.kafka.topics().then(
         () => undefined,
         () => true,
       ),
     )
-    thaw()
+    own.thaw()
     await more(50)
     stopped = true
     await load

@@ -95,7 +95,14 @@ export class Clients {
     const { module, settings } = this.#use()
     const { idempotent, clock } = this.#options
     const producer = (this.#producer ??= quiet(
-      new module.Producer({ ...settings, clientId: `${settings.clientId}-producer`, idempotent }),
+      new module.Producer({
+        ...settings,
+        clientId: `${settings.clientId}-producer`,
+        idempotent,
+        // Without sequence numbers the driver's own repetitions would store twice what is stored; the sender repeats.
+        retries: idempotent ? settings.retries : 0,
+        repeatOnStaleMetadata: idempotent,
+      }),
     ))
     this.#producing += 1
     try {

@@ -53,7 +53,7 @@ export function driverError(thrown: unknown, component: string, sent = false): S
   const error = toError(thrown)
   const all = [...treeOf(error)]
   const answer = all.find((each) => typeof each['apiId'] === 'string')
-  if (answer !== undefined) {
+  if (answer !== undefined && !sent) {
     const name = String(answer['apiId'])
     const canRetry = answer['canRetry'] === true
     const fallback: Reading = { code: canRetry ? 'SLUICE_UNAVAILABLE' : 'SLUICE_QUERY', retryable: canRetry }
@@ -135,22 +135,36 @@ export function isRefused(thrown: unknown): boolean {
 /** Answers after which the messages may be stored. */
 const AMBIGUOUS = new Set(['REQUEST_TIMED_OUT', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND', 'UNKNOWN_SERVER_ERROR'])
 
-type Node = Error & Readonly<Record<string, unknown>>
+export type ErrorNode = Error & Readonly<Record<string, unknown>>
 
 const MAX_DEPTH = 6
 
-function* treeOf(error: unknown, depth = 0): Generator<Node> {
+/** An error of the driver and all that it holds, the outermost first. */
+export function errorTree(error: unknown): Generator<ErrorNode> {
+  return treeOf(error)
+}
+
+/** Could nobody be reached, so that nothing was sent? */
+export function isUnreachable(thrown: unknown): boolean {
+  const all = [...treeOf(toError(thrown))]
+  return (
+    all.every((each) => typeof each['apiId'] !== 'string') &&
+    all.some((each) => /ECONNREFUSED|ENOTFOUND/.test(each.message))
+  )
+}
+
+function* treeOf(error: unknown, depth = 0): Generator<ErrorNode> {
   if (!(error instanceof Error) || depth > MAX_DEPTH) return
-  yield error as Node
+  yield error as ErrorNode
   if (error instanceof AggregateError) for (const each of error.errors) yield* treeOf(each, depth + 1)
   if (error.cause !== undefined) yield* treeOf(error.cause, depth + 1)
 }
 
-function isNetwork(all: readonly Node[]): boolean {
+function isNetwork(all: readonly ErrorNode[]): boolean {
   return all.some((each) => typeof each['syscall'] === 'string' || /^E[A-Z]+$/.test(String(each['code'])))
 }
 
 /** The deepest text says most: `connect ECONNREFUSED 127.0.0.1:1`. */
-function reasonOf(all: readonly Node[]): string {
+function reasonOf(all: readonly ErrorNode[]): string {
   return all.at(-1)?.message.slice(0, 200) ?? 'no reason given'
 }

@@ -86,6 +86,16 @@ export class Dispatcher {
     const tracker = this.#trackerOf(raw)
     if (tracker === undefined || this.#halted || raw.offset < tracker.next) return false
     const { key, value } = raw as { key: Buffer | undefined; value: Buffer | undefined }
+    const message = new KafkaMessage(raw, this.#options.attemptOf(raw))
+    tracker.leaderEpoch = raw.leaderEpoch
+    // Nothing waits and nothing runs, so it may be handled here and now; when that takes no promise, all is done.
+    const isFree =
+      this.#running.size === 0 && this.#ready.length === 0 && tracker.held === 0 && !this.#pumping
+    const outcome = isFree ? this.#handleNow(message) : undefined
+    if (isFree && outcome === undefined) {
+      tracker.pass(raw.offset)
+      return true
+    }
     const bytes = (key?.length ?? 0) + (value?.length ?? 0) + 200
     const lane =
       this.#options.order === 'partition'
@@ -93,12 +103,14 @@ export class Dispatcher {
         : key === undefined
           ? undefined
           : key.toString('latin1')
-    const entry = new Entry(new KafkaMessage(raw, this.#options.attemptOf(raw)), tracker, lane, bytes)
-    tracker.leaderEpoch = raw.leaderEpoch
+    const entry = new Entry(message, tracker, lane, bytes)
     tracker.push(entry)
     this.#bytes += bytes
     this.#held += 1
-    if (lane === undefined) this.#ready.push(entry)
+    if (outcome !== undefined) {
+      if (lane !== undefined) tracker.lanes.set(lane, undefined)
+      this.#await(entry, outcome)
+    } else if (lane === undefined) this.#ready.push(entry)
     else if (!tracker.lanes.has(lane)) {
       tracker.lanes.set(lane, undefined)
       this.#ready.push(entry)
@@ -110,6 +122,14 @@ export class Dispatcher {
     this.#pump()
     this.#measure()
     return true
+  }
+
+  /** A handler may do anything, such as closing the consumer: nothing else is started from inside of it. */
+  #handleNow(message: KafkaMessage): PromiseLike<void> | undefined {
+    this.#pumping = true
+    const outcome = this.#options.handle(message)
+    this.#pumping = false
+    return isThenable(outcome) ? (outcome as PromiseLike<void>) : undefined
   }
 
   /** Messages come in runs of one partition. */
@@ -166,17 +186,19 @@ export class Dispatcher {
   #run(entry: Entry): void {
     const outcome = this.#options.handle(entry.message)
     if (!isThenable(outcome)) this.#finish(entry)
-    else {
-      this.#running.add(entry)
-      const finished = (): void => {
-        this.#finish(entry)
-        this.#pump()
-      }
-      outcome.then(
-        () => finished(),
-        () => finished(),
-      )
+    else this.#await(entry, outcome)
+  }
+
+  #await(entry: Entry, outcome: PromiseLike<unknown>): void {
+    this.#running.add(entry)
+    const finished = (): void => {
+      this.#finish(entry)
+      this.#pump()
     }
+    outcome.then(
+      () => finished(),
+      () => finished(),
+    )
   }
 
   #finish(entry: Entry): void {

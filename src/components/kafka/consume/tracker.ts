@@ -63,6 +63,12 @@ export class Tracker {
     this.next = entry.message.offset + 1n
   }
 
+  /** It was handled before anything else was held. */
+  pass(offset: bigint): void {
+    this.next = offset + 1n
+    this.#done = this.next
+  }
+
   /** Moves over what is finished at the front. */
   advance(): void {
     for (let first = this.#entries.peek(); first?.finished === true; first = this.#entries.peek()) {

@@ -11,10 +11,11 @@
 import type { Clock } from '../../../core/clock.ts'
 import { SluiceError } from '../../../core/errors.ts'
 import { WorkerPool } from '../../../pool/worker-pool.ts'
-import type { Clients } from '../client/clients.ts'
-import { driverError, isRefused } from '../client/errors.ts'
+import type { Clients, Producer } from '../client/clients.ts'
+import { driverError, isRefused, isUnreachable } from '../client/errors.ts'
 import type { KafkaModule } from '../client/peer.ts'
 import type { KafkaConfig } from '../section.ts'
+import { partialOf, type StoredAt } from './partial.ts'
 import { OffsetWatch } from './offset-watch.ts'
 import type { RawRecord } from './record.ts'
 
@@ -34,6 +35,9 @@ export interface SenderOptions {
 }
 
 const ACKS_OF_ALL = -1
+/** A partition that is new, or whose leader moves, is there within these. */
+const MAX_TRIES = 5
+const REPEAT_AFTER_MS = 150
 
 export class Sender {
   readonly #options: SenderOptions
@@ -73,13 +77,13 @@ export class Sender {
   }
 
   async #request(records: readonly RawRecord[], signal: AbortSignal): Promise<readonly Published[]> {
-    const { clients, component, config } = this.#options
+    const { clients, component, config, clock } = this.#options
     const topic = records[0]!.topic
     let sent = false
+    let someStored = false
     try {
       const { partitions, offsets } = await clients.produce(signal, async (producer, module) => {
-        const metadata = await producer.metadata({ topics: [topic] })
-        const count = metadata.topics.get(topic)?.partitionsCount ?? 0
+        const count = await this.#partitionsOf(topic, producer, signal)
         const partitions = this.#assign(records, count, module)
         const messages = records.map(({ key, value, headers, timestamp }, index) => ({
           topic,
@@ -90,16 +94,47 @@ export class Sender {
           ...(timestamp === undefined ? {} : { timestamp }),
         }))
         sent = true
-        const { offsets } = await producer.send({
-          messages,
-          acks: ACKS_OF_ALL,
-          compression: config.compression,
-        })
-        return { partitions, offsets: offsets ?? [] }
+        const offsets: StoredAt[] = []
+        for (let left = messages, tries = 1; left.length > 0; tries++) {
+          try {
+            const answer = await producer.send({
+              messages: left,
+              acks: ACKS_OF_ALL,
+              compression: config.compression,
+            })
+            offsets.push(...(answer.offsets ?? []))
+            break
+          } catch (error) {
+            const partial = partialOf(error)
+            someStored ||= (partial?.stored.length ?? 0) > 0
+            const mayRepeat = !config.idempotent && (partial !== undefined || isUnreachable(error))
+            if (!mayRepeat || tries >= MAX_TRIES) throw error
+            if (partial !== undefined) {
+              offsets.push(...partial.stored)
+              left = left.filter(({ partition }) => partial.refused.has(partition))
+            }
+            await clock.sleep(REPEAT_AFTER_MS, { signal })
+            producer.clearMetadata()
+          }
+        }
+        return { partitions, offsets }
       })
       return this.#positions(topic, partitions, offsets)
     } catch (error) {
-      throw driverError(error, component, sent && !isRefused(error))
+      throw driverError(error, component, someStored || (sent && !isRefused(error)))
+    }
+  }
+
+  /** A topic that was just made is unknown to some brokers for a moment. Nothing is sent yet, so it may be asked again. */
+  async #partitionsOf(topic: string, producer: Producer, signal: AbortSignal): Promise<number> {
+    for (let tries = 1; ; tries++) {
+      try {
+        const metadata = await producer.metadata({ topics: [topic] })
+        return metadata.topics.get(topic)?.partitionsCount ?? 0
+      } catch (error) {
+        if (tries >= MAX_TRIES) throw error
+        await this.#options.clock.sleep(REPEAT_AFTER_MS, { signal })
+      }
     }
   }
 
