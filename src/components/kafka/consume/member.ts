@@ -50,6 +50,10 @@ const MOST_FETCH_BYTES = 16 * 1_048_576
 const FETCH_SILENCE_MS = 12_000
 const WATCH_EVERY_MS = 1_000
 const CLOSE_LIMIT_MS = 3_000
+const JOIN_LIMIT_MS = 1_500
+const JOIN_STEP_MS = 20
+const CLOSE_TRIES = 10
+const CLOSE_AGAIN_MS = 200
 
 export class Member {
   readonly #options: MemberOptions
@@ -59,6 +63,7 @@ export class Member {
   #fetchedAt = 0
   #watch: Timer | undefined
   #failed = false
+  #opened = false
   #identity = { memberId: '', generation: -1 }
   #swapping: Promise<void> | undefined
   #swapAgain = false
@@ -98,6 +103,7 @@ export class Member {
   async open(signal: AbortSignal): Promise<void> {
     try {
       const stream = await waitOrAbort(this.#openStream(), signal)
+      this.#opened = true
       this.#assigned(false)
       this.#read(stream)
       this.#tend()
@@ -133,8 +139,32 @@ export class Member {
   async close(): Promise<void> {
     this.#failed = true
     this.#watch?.cancel()
-    this.#silence(this.#stream)
-    await closeWithin(() => this.#consumer.close(true), CLOSE_LIMIT_MS, this.#options.clock)
+    this.#stream?.pause()
+    this.#stream = undefined
+    await closeWithin(() => this.#leave(), CLOSE_LIMIT_MS, this.#options.clock)
+  }
+
+  /** A close that cannot leave the group is undone by the driver, heartbeats and all, so it is asked again. */
+  async #leave(): Promise<void> {
+    // A stream that is being opened may join once more, and nothing would leave again.
+    await this.#swapping
+    // Nor does the driver end a join that is under way: it would send heartbeats for ever.
+    const { clock } = this.#options
+    for (
+      let waited = 0;
+      this.#opened && !this.#consumer.isActive() && waited < JOIN_LIMIT_MS;
+      waited += JOIN_STEP_MS
+    )
+      await clock.sleep(JOIN_STEP_MS, { keepAlive: false })
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#consumer.close(true)
+        return
+      } catch (error) {
+        if (tries >= CLOSE_TRIES) throw error
+        await this.#options.clock.sleep(CLOSE_AGAIN_MS, { keepAlive: false })
+      }
+    }
   }
 
   #openStream(): Promise<RawStream> {
@@ -155,12 +185,17 @@ export class Member {
   #read(stream: RawStream): void {
     this.#stream = stream
     this.#fetchedAt = this.#options.clock.monotonic()
-    stream.on('error', (error) => this.#fail(error))
+    // Once it is no longer ours, its errors are nobody's.
+    stream.on('error', (error) => {
+      if (this.#stream === stream) this.#fail(error)
+    })
     stream.on('close', () => {
       if (this.#stream === stream) this.#fail(new Error('the stream ended'))
     })
     stream.on('fetch', () => (this.#fetchedAt = this.#options.clock.monotonic()))
-    stream.on('data', (message) => this.#options.onMessage(message))
+    stream.on('data', (message) => {
+      if (this.#stream === stream) this.#options.onMessage(message)
+    })
     if (this.#paused) stream.pause()
   }
 
@@ -182,10 +217,11 @@ export class Member {
     }
     const old = this.#stream
     this.#stream = undefined
-    this.#silence(old)
+    old?.pause()
     this.#swapping = (async () => {
       do {
         this.#swapAgain = false
+        if (this.#failed) return
         // The old one still counts as a reader of the topics, so this joins nothing anew.
         const stream = await this.#openStream()
         old?.destroy()
@@ -198,16 +234,6 @@ export class Member {
     })()
       .catch((error: unknown) => this.#fail(error))
       .finally(() => (this.#swapping = undefined))
-  }
-
-  /** It delivers nothing more, and its errors are nobody's. */
-  #silence(stream: RawStream | undefined): void {
-    if (stream === undefined) return
-    stream.removeAllListeners('data')
-    stream.removeAllListeners('error')
-    stream.removeAllListeners('close')
-    stream.on('error', () => undefined)
-    stream.pause()
   }
 
   #tend(): void {
