@@ -4,7 +4,8 @@ import { programsOf, runProgram } from '../../support/guide-programs.ts'
 import { BROKER, missingBroker } from './support.ts'
 
 const missing = await missingBroker()
-const skip = missing === false && BROKER !== '127.0.0.1:9092' ? 'the programs of the guide use 127.0.0.1:9092' : missing
+const skip =
+  missing === false && BROKER !== '127.0.0.1:9092' ? 'the programs of the guide use 127.0.0.1:9092' : missing
 const programs = programsOf('docs/guides/kafka.md')
 
 test('docs/guides/kafka.md has its programs', () => assert.equal(programs.length, 2))
