@@ -32,6 +32,11 @@ export class Ring<T> {
     return item
   }
 
+  /** From the oldest on. It must not change meanwhile. */
+  *[Symbol.iterator](): IterableIterator<T> {
+    for (let at = 0; at < this.length; at += 1) yield this.#slots[(this.#head + at) & this.#mask] as T
+  }
+
   /** The oldest item, left where it is. */
   peek(): T | undefined {
     return this.#length === 0 ? undefined : this.#slots[this.#head]

@@ -8,7 +8,7 @@
  * - Every stamp is the database's clock; processes never compare it with their own.
  */
 import { TICK_LOCK } from './locks.ts'
-import { CLAIM_FUNCTIONS } from './tasks/claim-sql.ts'
+import { CLAIM_PROCEDURES } from './tasks/claim-sql.ts'
 
 export const SCHEMA_VERSION = 1
 
@@ -78,7 +78,7 @@ create table sluice.lot (
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500,
   autovacuum_vacuum_cost_delay = 0);
 create index lot_queue on sluice.lot (queue);
-${CLAIM_FUNCTIONS}
+${CLAIM_PROCEDURES}
 
 -- Unique for a window of time, longer than the task lives.
 create table sluice.once (queue int not null, uniq text not null, until timestamptz not null, task bigint,

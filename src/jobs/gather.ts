@@ -42,6 +42,10 @@ export class Gather<T> {
     return this.#waiting.length + this.#writing.length
   }
 
+  get items(): readonly T[] {
+    return [...this.#writing, ...this.#waiting]
+  }
+
   add(item: T): void {
     if (this.#dropped) return
     this.#waiting.push(item)

@@ -7,7 +7,7 @@ import type { Engine } from '../engine/engine.ts'
 import { claimTasks } from '../engine/tasks/claim.ts'
 import { ClaimPosition } from '../engine/tasks/claim-position.ts'
 import { ackTasks, failTasks, type Ended, type Failed, type FailedAnswer } from '../engine/tasks/finish.ts'
-import { ackLot, settleLots, takeLot } from '../engine/tasks/lots.ts'
+import { ackLot, dropUnknown, settleLots, takeLot } from '../engine/tasks/lots.ts'
 import type { HeldTask, Lot } from '../engine/tasks/task.ts'
 import type { Lease } from '../engine/worker/worker.ts'
 import type { DoneTask, GivenBack, SourceHost, TaskSource } from './source.ts'
@@ -17,6 +17,10 @@ import { giveBack, keepResults, nextDue } from './statements.ts'
 const MIN_LOT = 50
 /** A lot that is open for longer is settled: others look past each task of it, and it is seen as running by few. */
 const MAX_OPEN_MS = 1_000
+
+/** A statement whose answer did not come is over by then, whatever became of it. */
+const UNSURE_MS = 20_000
+const DROP_EVERY_MS = 1_000
 
 const NONE: readonly Lot[] = []
 
@@ -30,25 +34,36 @@ class PoolSource implements TaskSource {
   readonly #position: ClaimPosition
   readonly #open = new Set<Lot>()
   readonly #now: () => number
+  readonly #held: (() => Iterable<string>) | undefined
+  /** Under way. */
+  #claims = 0
+  #unsureUntil = -Infinity
+  #droppedAt = -Infinity
+  #dropping: Promise<void> | undefined
 
-  constructor({ engine, queueId }: SourceHost) {
+  constructor({ engine, queueId, held }: SourceHost) {
     this.#engine = engine
     this.#queueId = queueId
     this.#position = new ClaimPosition(engine.clock)
     this.#now = () => engine.clock.monotonic()
+    this.#held = held
   }
 
   async claim(lease: Lease, limit: number): Promise<readonly HeldTask[]> {
-    const { db } = this.#engine
-    if (limit < MIN_LOT) return claimTasks(db, this.#queueId, lease.id, limit, this.#position)
-    const tasks = await takeLot(db, this.#queueId, lease.id, limit, this.#position, this.#now)
-    for (const { lot } of tasks) if (lot !== undefined) this.#open.add(lot)
-    return tasks
+    await this.#dropUnknown(lease)
+    this.#claims += 1
+    try {
+      return await (limit < MIN_LOT ? this.#takeOnes(lease, limit) : this.#takeLot(lease, limit))
+    } catch (error) {
+      this.#claimFailed()
+      throw error
+    } finally {
+      this.#claims -= 1
+    }
   }
 
   async done(on: Queryable, tasks: readonly DoneTask[], lease: Lease): Promise<ReadonlySet<string>> {
     const kept = tasks.filter(isKept)
-    await this.#settle(kept, lease)
     const inLots = tasks.filter((task) => isInLot(task) && !isKept(task))
     const ours = await this.#ackLots(on, inLots, lease)
     if (inLots.length === tasks.length) return ours
@@ -81,6 +96,7 @@ class PoolSource implements TaskSource {
       [...this.#open].filter(({ takenAt }) => takenAt <= before),
       lease,
     )
+    await this.#dropUnknown(lease)
   }
 
   reset(): void {
@@ -91,6 +107,52 @@ class PoolSource implements TaskSource {
     return Promise.resolve()
   }
 
+  #takeOnes(lease: Lease, limit: number): Promise<HeldTask[]> {
+    return claimTasks(this.#engine.db, this.#queueId, lease.id, limit, this.#position)
+  }
+
+  async #takeLot(lease: Lease, limit: number): Promise<readonly HeldTask[]> {
+    const { db } = this.#engine
+    const { tasks, lot, hasPassed } = await takeLot(
+      db,
+      this.#queueId,
+      lease.id,
+      limit,
+      this.#position,
+      this.#now,
+    )
+    if (lot !== undefined) this.#open.add(lot)
+    if (!hasPassed || tasks.length === limit) return tasks
+    try {
+      return [...tasks, ...(await this.#takeOnes(lease, limit - tasks.length))]
+    } catch (error) {
+      if (tasks.length === 0) throw error
+      this.#claimFailed()
+      return tasks
+    }
+  }
+
+  /** It may have taken tasks all the same, and its statement may be under way still. */
+  #claimFailed(): void {
+    this.#unsureUntil = this.#now() + UNSURE_MS
+  }
+
+  /** While claims may have taken what nobody here knows of. Claims wait for it. */
+  #dropUnknown(lease: Lease): Promise<void> {
+    if (this.#held === undefined || this.#claims > 0) return this.#dropping ?? Promise.resolve()
+    if (this.#now() > this.#unsureUntil || this.#now() < this.#droppedAt + DROP_EVERY_MS) {
+      return this.#dropping ?? Promise.resolve()
+    }
+    this.#dropping ??= this.#drop(lease, this.#held).finally(() => (this.#dropping = undefined))
+    return this.#dropping
+  }
+
+  async #drop(lease: Lease, held: () => Iterable<string>): Promise<void> {
+    this.#droppedAt = this.#now()
+    const dropped = await dropUnknown(this.#engine.db, this.#queueId, lease.id, this.#open, held())
+    if (dropped > 0) this.#engine.wake.signal(`q${this.#queueId}`)
+  }
+
   async #ackLots(on: Queryable, tasks: readonly DoneTask[], lease: Lease): Promise<Set<string>> {
     if (tasks.length === 0) return new Set()
     const ids = tasks.map(({ id }) => id)
@@ -99,14 +161,34 @@ class PoolSource implements TaskSource {
     const counts = isFinal ? countByLot(tasks) : undefined
     const last =
       counts === undefined ? NONE : [...counts.keys()].filter((lot) => lot.left === counts.get(lot))
-    const some = await ackLot(on, ids, last)
+    const lots = [...new Set(tasks.flatMap(({ lot }) => lot ?? []))]
+    const some = await ackLot(on, ids, lots, last, lease.id)
     for (const [lot, count] of counts ?? []) {
       lot.left -= count
       if (lot.left === 0) this.#open.delete(lot)
     }
     if (some === undefined) return new Set(ids)
+    // A lot was settled meanwhile, its own then, and that of no other.
+    if (lots.length > 1 && some.length === 0) return this.#ackEach(on, tasks, lots, lease)
     const ours = new Set(some)
-    // Their lot was settled meanwhile.
+    const missed = tasks.filter(({ id }) => !ours.has(id))
+    for (const id of await ackTasks(on, missed, lease.id)) ours.add(id)
+    return ours
+  }
+
+  async #ackEach(
+    on: Queryable,
+    tasks: readonly DoneTask[],
+    lots: readonly Lot[],
+    lease: Lease,
+  ): Promise<Set<string>> {
+    const ours = new Set<string>()
+    for (const lot of lots) {
+      const own = tasks.filter((task) => task.lot === lot)
+      const ids = own.map(({ id }) => id)
+      const some = await ackLot(on, ids, [lot], NONE, lease.id)
+      for (const id of some ?? ids) ours.add(id)
+    }
     const missed = tasks.filter(({ id }) => !ours.has(id))
     for (const id of await ackTasks(on, missed, lease.id)) ours.add(id)
     return ours

@@ -33,6 +33,8 @@ export interface SourceHost {
   readonly queueName: string
   /** There may be something to claim, without a hint from elsewhere: a lane is free, a limit has room again. */
   readonly wake: () => void
+  /** Ids of all tasks that the runner has: waiting, running, or with an end that is not stored yet. */
+  readonly held?: (() => Iterable<string>) | undefined
 }
 
 export interface TaskSource {

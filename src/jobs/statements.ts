@@ -11,11 +11,13 @@ const CALL = { idempotent: false, timeout: STATEMENT_TIMEOUT_MS } as const
  * effect: they are gone, their results in sluice.done
  */
 const KEEP = `
-with a as (select * from json_to_recordset($1::json) as a(id bigint, attempt smallint, result text, keep float8)),
+with a as (
+  select * from json_to_recordset($1::json) as a(id bigint, attempt smallint, result text, keep float8, lot bigint)),
 d as (
   delete from sluice.task t using a
-  where t.id = a.id and t.attempt = a.attempt and t.owner = $2
-  returning t.id, t.queue, t.name, t.attempt, t.made, a.result, a.keep)
+  where t.id = a.id and (t.attempt = a.attempt and t.owner = $2 or t.attempt = 0 and t.owner is null
+    and exists (select from sluice.lot l where l.id = a.lot and l.owner = $2))
+  returning t.id, t.queue, t.name, a.attempt, t.made, a.result, a.keep)
 insert into sluice.done (id, queue, name, attempt, result, made, until)
 select id, queue, name, attempt, result, made, clock_timestamp() + keep * interval '1 ms' from d
 returning id`
@@ -25,7 +27,13 @@ export async function keepResults(
   tasks: readonly DoneTask[],
   worker: string,
 ): Promise<Set<string>> {
-  const items = tasks.map(({ id, attempt, result, keepMs }) => ({ id, attempt, result, keep: keepMs }))
+  const items = tasks.map(({ id, attempt, lot, result, keepMs }) => ({
+    id,
+    attempt,
+    result,
+    keep: keepMs,
+    lot: lot?.id,
+  }))
   const rows = await db.query<{ id: string }>(KEEP, [JSON.stringify(items), worker], {
     ...CALL,
     label: 'sluice.keep',

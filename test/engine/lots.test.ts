@@ -1,45 +1,22 @@
 /** Lots: what is in one is nobody else's, ends once, and is free again when its worker is dead. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Postgres } from '../../src/components/postgres/index.ts'
 import { ackTasks, failTasks } from '../../src/engine/tasks/finish.ts'
 import { claimTasks } from '../../src/engine/tasks/claim.ts'
-import { ClaimPosition } from '../../src/engine/tasks/claim-position.ts'
 import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
-import { ackLot, settleLots, takeLot } from '../../src/engine/tasks/lots.ts'
+import { ackLot, settleLots } from '../../src/engine/tasks/lots.ts'
 import { enqueueUnique } from '../../src/engine/tasks/unique.ts'
-import type { HeldTask, Lot, NewTask } from '../../src/engine/tasks/task.ts'
 import { freeTasks, settleLotsOfTheDead } from '../../src/engine/worker/liveness.ts'
-import { ManualClock } from '../../src/testing/manual-clock.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
-import { newTask, openTables, worker } from './tasks-support.ts'
+import { count, ids, lotsOf, many, openLots, options, take } from './lots-support.ts'
+import { newTask, worker } from './tasks-support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 120_000 }
 const AT_ONCE = { deadWithoutLockMs: 0, returnMs: 0, freeAfterCrashMs: 0, freeAfterSilenceMs: 0 }
-
-async function open(): Promise<AsyncDisposable & { readonly db: Postgres }> {
-  const stack = new AsyncDisposableStack()
-  const own = stack.use(await ownDatabase(server.url))
-  const tables = stack.use(await openTables(own.dsn, { maxOpenConns: 16 }))
-  return { db: tables.db, [Symbol.asyncDispose]: () => stack.disposeAsync() }
-}
-
-const take = (db: Postgres, id: string, limit: number): Promise<HeldTask[]> =>
-  takeLot(db, 1, id, limit, new ClaimPosition(new ManualClock()), () => 0)
-const many = (count: number, task: Partial<NewTask> = {}): NewTask[] =>
-  Array.from({ length: count }, (_, n) => newTask({ body: String(n), ...task }))
-const count = async (db: Postgres, table: string): Promise<number> =>
-  (await db.queryOne<{ n: number }>(`select count(*)::int as n from sluice.${table}`))!.n
-const ids = (tasks: readonly HeldTask[]): string[] => tasks.map(({ id }) => id)
-const lotsOf = (tasks: readonly HeldTask[]): Lot[] => [...new Set(tasks.flatMap(({ lot }) => lot ?? []))]
 
 test(
   'a lot holds plain tasks in their order; others see none of them, and its end deletes all',
   options,
   async () => {
-    await using it = await open()
+    await using it = await openLots()
     const { db } = it
     const [one, other] = [await worker(db), await worker(db)]
     await enqueueTasks(db, [
@@ -62,14 +39,14 @@ test(
       ['2'],
     )
     assert.deepEqual(await claimTasks(db, 1, other, 10), [])
-    assert.equal(await ackLot(db, ids(tasks), [lot!]), undefined, 'all were there')
+    assert.equal(await ackLot(db, ids(tasks), [lot!], [lot!], one), undefined, 'all were there')
     assert.deepEqual([await count(db, 'task'), await count(db, 'lot')], [1, 1])
-    assert.deepEqual(await ackLot(db, ids(tasks), [lot!]), [], 'the second time none is')
+    assert.deepEqual(await ackLot(db, ids(tasks), [lot!], [lot!], one), [], 'the second time none is')
   },
 )
 
 test('what is unique, was tried before or is large is taken one by one, in its place', options, async () => {
-  await using it = await open()
+  await using it = await openLots()
   const { db } = it
   const id = await worker(db)
   await enqueueTasks(db, [newTask({ body: 'tried' })])
@@ -95,7 +72,7 @@ test('what is unique, was tried before or is large is taken one by one, in its p
 })
 
 test('a row that a transaction holds does not keep a lot waiting', options, async () => {
-  await using it = await open()
+  await using it = await openLots()
   const { db } = it
   const id = await worker(db)
   await enqueueUnique(db, [{ ...newTask({ body: 'held' }), uniq: 'u' }])
@@ -114,7 +91,7 @@ test('a row that a transaction holds does not keep a lot waiting', options, asyn
 })
 
 test('lots and single claims of twelve workers never hold a task twice', options, async () => {
-  await using it = await open()
+  await using it = await openLots()
   const { db } = it
   const total = 3_000
   const workers = await Promise.all(Array.from({ length: 12 }, () => worker(db)))
@@ -142,7 +119,7 @@ test('lots and single claims of twelve workers never hold a task twice', options
 })
 
 test('a settled lot is as claimed one by one; an end that was under way finds its way', options, async () => {
-  await using it = await open()
+  await using it = await openLots()
   const { db } = it
   const id = await worker(db)
   await enqueueTasks(db, many(3))
@@ -151,7 +128,7 @@ test('a settled lot is as claimed one by one; an end that was under way finds it
   await settleLots(db, [lot!], id)
   assert.equal(lot!.isSettled, true)
   assert.equal(await count(db, 'lot'), 0)
-  assert.deepEqual(await ackLot(db, ids(tasks), []), [])
+  assert.deepEqual(await ackLot(db, ids(tasks), lotsOf(tasks), [], id), [])
   const [a, b, c] = tasks
   assert.equal((await ackTasks(db, [a!], id)).size, 1)
   assert.deepEqual(await failTasks(db, [{ id: b!.id, attempt: 1, delay: 0, error: 'e' }], id), [
@@ -168,7 +145,7 @@ test(
   'the lot of a dead worker is freed with its attempt counted, and its late ends change nothing',
   options,
   async () => {
-    await using it = await open()
+    await using it = await openLots()
     const { db } = it
     const [dead, alive] = [await worker(db), await worker(db)]
     await enqueueTasks(db, [...many(2), newTask({ body: 'last', max_attempt: 1 })])
@@ -177,7 +154,7 @@ test(
     await db.execute(`update sluice.worker set dead_at = clock_timestamp() where id = $1`, [dead])
     assert.equal((await db.query(settleLotsOfTheDead(AT_ONCE))).length, 1)
     assert.deepEqual(await db.query(freeTasks(AT_ONCE)), [{ queue: 1, freed: 2, dead: 1 }])
-    assert.deepEqual(await ackLot(db, ids(tasks), lotsOf(tasks)), [])
+    assert.deepEqual(await ackLot(db, ids(tasks), lotsOf(tasks), lotsOf(tasks), dead), [])
     assert.equal((await ackTasks(db, tasks, dead)).size, 0)
     await settleLots(db, lotsOf(tasks), dead)
     const again = await take(db, alive, 10)
@@ -194,18 +171,18 @@ test(
 )
 
 test('an end in a transaction that is rolled back is none', options, async () => {
-  await using it = await open()
+  await using it = await openLots()
   const { db } = it
   const id = await worker(db)
   await enqueueTasks(db, many(1))
   const tasks = await take(db, id, 1)
   await assert.rejects(
     db.transaction(async (tx) => {
-      assert.equal(await ackLot(tx, ids(tasks), []), undefined)
+      assert.equal(await ackLot(tx, ids(tasks), lotsOf(tasks), [], id), undefined)
       throw new Error('undone')
     }),
     /undone/,
   )
   assert.deepEqual(await claimTasks(db, 1, id, 1), [], 'the lot is open still')
-  assert.equal(await ackLot(db, ids(tasks), lotsOf(tasks)), undefined)
+  assert.equal(await ackLot(db, ids(tasks), lotsOf(tasks), lotsOf(tasks), id), undefined)
 })

@@ -77,8 +77,9 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'lot-ends-whatever-the-attempt',
     takes: 'an end of a lot counts only for tasks that were never given to another',
     file: 'src/engine/tasks/lots.ts',
-    find: 'where t.id = any($1::bigint[]) and t.attempt = 0 and t.owner is null returning t.id)',
-    replace: 'where t.id = any($1::bigint[]) returning t.id)',
+    find: `(select mine.all from mine)
+    and t.id = any($1::bigint[]) and t.attempt = 0 and t.owner is null returning t.id)`,
+    replace: 't.id = any($1::bigint[]) returning t.id)',
     proof: {
       test: LOTS,
       name: 'the lot of a dead worker is freed with its attempt counted, and its late ends change nothing',

@@ -1,6 +1,7 @@
 /**
- * The statements that take ready tasks, as functions of the database: each waits for the queue's lock first, and looks
- * then, with a snapshot of its own.
+ * The statements that take ready tasks, as procedures of the database: each waits for the queue's lock first, looks then,
+ * with a snapshot of its own, and commits before it answers. A client that is slow to read its answer, or frozen, holds
+ * no lock; one text holds all tasks of it.
  *
  * - `take_tasks` writes owner and attempt to each row. Several do so at once (the lock is shared): rows that another one
  *   is about to take are skipped.
@@ -16,6 +17,11 @@ import { UNIQ_AT_CLAIM } from './unique-name.ts'
 
 /** Bodies above this are not packed into a lot: an answer of 2,000 tasks has 16 MiB at most. */
 const MAX_PACKED_BYTES = 8_192
+
+/** Lots of a queue that may be open at once: whoever claims looks past all of their tasks. Then tasks are taken by ones. */
+const MAX_OPEN_LOTS = 8
+/** Shard of tasks without a key that a window names (unique.ts): they may be replaced while they wait, so a lot takes none. */
+export const WINDOWED_SHARD = -1
 
 /** Rows of a lot that is still open: taken by someone, though nothing is written at them. `t` is the task. */
 export const inOpenLot = (t: string, queue: string): string =>
@@ -36,22 +42,19 @@ const ready = (columns: string, lock: string): string => `
     limit most`
 
 const MILLISECONDS = (column: string): string => `extract(epoch from ${column})::float8 * 1000`
-const HELD = `t.id::text, t.queue, t.name, t.prio, t.attempt, t.max_attempt, t.key, t.uniq, t.grp, t.body, t.head, t.errs,
-    ${MILLISECONDS('t.run_at')}, ${MILLISECONDS('t.made')}`
+const HELD = `t.id::text as id, t.queue, t.name, t.prio, t.attempt, t.max_attempt, t.key, t.uniq, t.grp, t.body, t.head, t.errs,
+    ${MILLISECONDS('t.run_at')} as run_at, ${MILLISECONDS('t.made')} as made`
 
 const TAKE = `
 update sluice.task t set owner = the_worker, attempt = t.attempt + 1, uniq = ${UNIQ_AT_CLAIM}`
 
-const COLUMNS = `id text, queue int, name text, prio smallint, attempt smallint, max_attempt smallint, key text, uniq text,
-  grp text, body text, head text, errs jsonb, run_at float8, made float8`
-
-const BY_ONES = `
-with c as materialized (${ready('k.id', 'for update skip locked')})
-${TAKE} where t.id = any(array(select c.id from c))
-returning ${HELD}`
+const byOnes = (into: string): string => `
+with c as materialized (${ready('k.id', 'for update skip locked')}),
+u as (${TAKE} where t.id = any(array(select c.id from c)) returning ${HELD})
+select json_agg(row_to_json(u))::text ${into} from u`
 
 /** Whether it may go without a write of its own. */
-const PLAIN = `(k.attempt = 0 and k.uniq is null and k.errs is null
+const PLAIN = `(k.attempt = 0 and k.uniq is null and k.errs is null and k.shard <> ${WINDOWED_SHARD}
         and octet_length(coalesce(k.body, '')) <= ${MAX_PACKED_BYTES}) as plain`
 const LOT_COLUMNS = 'k.id, k.name, k.prio, k.max_attempt, k.grp, k.body, k.head, k.run_at, k.made'
 
@@ -59,7 +62,7 @@ const LOT_COLUMNS = 'k.id, k.name, k.prio, k.max_attempt, k.grp, k.body, k.head,
  * The lot's tasks are packed by columns: json_agg looks up how its type is written once, json_build_array for each value
  * of each row (2,000 tasks: 5.5 to 4 microseconds each on a loaded machine). What none of them has is null.
  */
-const AS_LOT = `
+const asLot = (into: string): string => `
 with c as materialized (${ready(`${LOT_COLUMNS}, ${PLAIN}`, '')}),
 l as (
   insert into sluice.lot (queue, owner, ids)
@@ -75,28 +78,43 @@ select (select l.id::text from l), (
     case when count(c.head) > 0 then (select json_agg(c.head) from c where c.plain) end,
     case when count(c.grp) > 0 then (select json_agg(c.grp) from c where c.plain) end)::text
   from c where c.plain),
-  null::text, null::int, null::text, null::smallint, null::smallint, null::smallint, null::text, null::text, null::text,
-  null::text, null::text, null::jsonb, null::float8, null::float8
-union all
-select null, null, u.* from u`
+  (select json_agg(row_to_json(u))::text from u),
+  (select count(*) from c where not c.plain) - (select count(*) from u) ${into}`
 
-const declared = (name: string, answer: string, lock: string, statement: string): string => `
-create function sluice.${name}(the_queue int, the_worker bigint, most int, lows float8[])
-  returns table (${answer}) language plpgsql volatile as $$
-#variable_conflict use_column
-begin
-  perform ${lock}(${LOT_CLASS}, the_queue);
-  return query ${statement};
-end $$;`
+const OWN_SNAPSHOTS = `
+  -- Where another level is the default, the snapshot would be older than the lock.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    commit;
+    set transaction isolation level read committed;
+  end if;`
 
 /** For the schema. */
-export const CLAIM_FUNCTIONS =
-  declared('take_tasks', COLUMNS, 'pg_advisory_xact_lock_shared', BY_ONES) +
-  declared('take_lot', `"lotId" text, packed text, ${COLUMNS}`, 'pg_advisory_xact_lock', AS_LOT)
+export const CLAIM_PROCEDURES = `
+create procedure sluice.take_tasks(the_queue int, the_worker bigint, most int, lows float8[], inout taken text)
+language plpgsql as $$
+#variable_conflict use_column
+begin${OWN_SNAPSHOTS}
+  perform pg_advisory_xact_lock_shared(${LOT_CLASS}, the_queue);
+  ${byOnes('into taken')};
+  commit;
+end $$;
+create procedure sluice.take_lot(the_queue int, the_worker bigint, most int, lows float8[],
+  inout "lotId" text, inout packed text, inout others text, inout passed int)
+language plpgsql as $$
+#variable_conflict use_column
+begin${OWN_SNAPSHOTS}
+  if (select count(*) from sluice.lot where queue = the_queue) >= ${MAX_OPEN_LOTS} then
+    passed := most;
+    return;
+  end if;
+  perform pg_advisory_xact_lock(${LOT_CLASS}, the_queue);
+  ${asLot('into "lotId", packed, others, passed')};
+  commit;
+end $$;`
 
 /** The statements as such, for those who want to see their plans: $1 queue, $2 worker, $3 limit, $4 lows. */
 export const CLAIM_STATEMENTS = Object.fromEntries(
-  Object.entries({ tasks: BY_ONES, lot: AS_LOT }).map(([name, text]) => [
+  Object.entries({ tasks: byOnes(''), lot: asLot('') }).map(([name, text]) => [
     name,
     text
       .replaceAll('the_queue', '$1::int')

@@ -8,10 +8,10 @@ import type { HeldTask } from './task.ts'
 
 /**
  * in: $1 queue, $2 worker, $3 limit, $4 for each priority the due time to begin at, in milliseconds since 1970
- * out: the tasks, in no order
+ * out: the tasks as JSON, in no order; null for none
  * effect: their owner and attempt
  */
-const CLAIM = 'select * from sluice.take_tasks($1, $2, $3, $4)'
+const CLAIM = 'call sluice.take_tasks($1, $2, $3, $4, null)'
 
 /** `position`: kept by who claims again and again, for the sake of speed. */
 export async function claimTasks(
@@ -22,11 +22,12 @@ export async function claimTasks(
   position?: ClaimPosition,
 ): Promise<HeldTask[]> {
   const look = position?.look()
-  const tasks = await db.query<HeldTask>(CLAIM, [queue, worker, limit, look?.from ?? FROM_THE_BEGINNING], {
-    label: 'sluice.claim',
-    idempotent: false,
-    timeout: STATEMENT_TIMEOUT_MS,
-  })
+  const row = await db.queryOne<{ taken: string | null }>(
+    CLAIM,
+    [queue, worker, limit, look?.from ?? FROM_THE_BEGINNING],
+    { label: 'sluice.claim', idempotent: false, timeout: STATEMENT_TIMEOUT_MS },
+  )
+  const tasks = JSON.parse(row?.taken ?? '[]') as HeldTask[]
   look?.found(tasks)
   return tasks.sort(byUrgency)
 }

@@ -36,18 +36,31 @@ type Packed = readonly [
   groups: readonly (string | null)[] | null,
 ]
 
-interface LotRow extends HeldTask {
+interface LotRow {
   readonly lotId: string | null
   /** JSON of Packed. */
   readonly packed: string | null
+  /** JSON of those that were taken one by one. */
+  readonly others: string | null
+  /** Of those that were looked at: held by other transactions, or, where too many lots are open, all. */
+  readonly passed: number
+}
+
+export interface Taken {
+  /** The most urgent first; those of the lot say so. */
+  readonly tasks: HeldTask[]
+  /** Undefined where there was nothing plain. */
+  readonly lot: Lot | undefined
+  /** Some were passed over: there may be others behind them. */
+  readonly hasPassed: boolean
 }
 
 const CALL = { idempotent: false, timeout: STATEMENT_TIMEOUT_MS } as const
 
-/** in: as of sluice.take_tasks · out: the lot and its tasks; tasks that were taken one by one */
-const TAKE_LOT = 'select * from sluice.take_lot($1, $2, $3, $4)'
+/** in: $1 queue, $2 worker, $3 limit, $4 lows · out: one row, LotRow · effect: a lot, and owners of the others */
+const TAKE_LOT = 'call sluice.take_lot($1, $2, $3, $4, null, null, null, null)'
 
-/** Up to `limit` tasks, the most urgent first; those of the lot say so. */
+/** Up to `limit` tasks. */
 export async function takeLot(
   db: EngineDatabase,
   queue: number,
@@ -55,24 +68,24 @@ export async function takeLot(
   limit: number,
   position: ClaimPosition,
   now: () => number,
-): Promise<HeldTask[]> {
+): Promise<Taken> {
   const look = position.look()
   // Counted from before the statement, so that it is not older than it seems.
   const takenAt = now()
-  const rows = await db.query<LotRow>(TAKE_LOT, [queue, worker, limit, look.from], {
+  const row = await db.queryOne<LotRow>(TAKE_LOT, [queue, worker, limit, look.from], {
     ...CALL,
     label: 'sluice.claim',
   })
-  const tasks: HeldTask[] = []
-  for (const row of rows) {
-    if (row.id !== null) tasks.push(row)
-    else if (row.lotId !== null && row.packed !== null) unpack(row.lotId, row.packed, queue, takenAt, tasks)
+  const tasks = JSON.parse(row?.others ?? '[]') as HeldTask[]
+  let lot: Lot | undefined
+  if (row !== undefined && row.lotId !== null && row.packed !== null) {
+    lot = unpack(row.lotId, row.packed, queue, takenAt, tasks)
   }
   look.found(tasks)
-  return tasks.sort(byUrgency)
+  return { tasks: tasks.sort(byUrgency), lot, hasPassed: (row?.passed ?? 0) > 0 }
 }
 
-function unpack(id: string, text: string, queue: number, takenAt: number, into: HeldTask[]): void {
+function unpack(id: string, text: string, queue: number, takenAt: number, into: HeldTask[]): Lot {
   const [ids, names, prios, maxAttempts, bodies, runAts, mades, heads, groups] = JSON.parse(text) as Packed
   const lot: Lot = { id, takenAt, left: bodies.length, isSettled: false }
   for (const [n, taskId] of ids.split(',').entries()) {
@@ -94,31 +107,38 @@ function unpack(id: string, text: string, queue: number, takenAt: number, into: 
       lot,
     })
   }
+  return lot
 }
 
 /**
- * in: $1 ids, $2 lots of which these are the last
+ * in: $1 ids, $2 their lots, $3 those of the lots of which these are the last, $4 worker
  * out: count of those that were there, and which ones where that is not all of them
- * effect: they are gone, and the lots
+ * effect: they are gone, and the last lots
  *
- * No owner is compared: a row that was never tried and is owned by nobody is in the lot that it was taken with, or was
- * given back by who took it.
+ * Nothing where one of the lots is not the worker's any more: then a row that was never tried may be in another's lot.
+ * Lots are written before tasks, as by everyone else, so that nobody waits for each other.
  */
 const ACK_LOT = `
-with l as (delete from sluice.lot where id = any($2::bigint[])),
+with mine as materialized (
+  select count(*) = cardinality($2::bigint[]) as all from sluice.lot where id = any($2::bigint[]) and owner = $4),
+l as (
+  delete from sluice.lot where id = any($3::bigint[]) and owner = $4 and (select mine.all from mine) returning id),
 d as (
-  delete from sluice.task t where t.id = any($1::bigint[]) and t.attempt = 0 and t.owner is null returning t.id)
+  delete from sluice.task t where (select count(*) from l) >= 0 and (select mine.all from mine)
+    and t.id = any($1::bigint[]) and t.attempt = 0 and t.owner is null returning t.id)
 select count(*)::int as count, case when count(*) < cardinality($1::bigint[]) then array_agg(d.id::text) end as ids from d`
 
 /** Undefined: all were still ours. May run inside the handler's transaction. */
 export async function ackLot(
   db: Queryable,
   ids: readonly string[],
+  lots: readonly Lot[],
   last: readonly Lot[],
+  worker: string,
 ): Promise<readonly string[] | undefined> {
   const row = await db.queryOne<{ count: number; ids: readonly string[] | null }>(
     ACK_LOT,
-    [ids, last.map(({ id }) => id)],
+    [ids, lots.map(({ id }) => id), last.map(({ id }) => id), worker],
     { ...CALL, label: 'sluice.ack' },
   )
   return row === undefined || row.count < ids.length ? (row?.ids ?? []) : undefined
@@ -135,4 +155,27 @@ export async function settleLots(db: EngineDatabase, lots: readonly Lot[], worke
   if (lots.length === 0) return
   await db.execute(SETTLE, [lots.map(({ id }) => id), worker], { ...CALL, label: 'sluice.settle' })
   for (const lot of lots) lot.isSettled = true
+}
+
+/** in: $1 queue, $2 worker, $3 lots · effect: its other lots there are none any more, and their tasks ready as before */
+const DROP_LOTS = 'delete from sluice.lot where queue = $1 and owner = $2 and id <> all($3::bigint[])'
+/** in: $1 queue, $2 worker, $3 ids · effect: its other tasks there, that have no key, are ready, the attempt not counted */
+const DROP_TASKS = `
+update sluice.task set owner = null, attempt = attempt - 1
+where queue = $1 and owner = $2 and key is null and id <> all($3::bigint[])`
+
+/**
+ * Gives back what claims took whose answers were lost: it is the worker's, who does not know of it. `lots` and `ids` are
+ * those that it knows of; nothing may be claimed meanwhile.
+ */
+export async function dropUnknown(
+  db: EngineDatabase,
+  queue: number,
+  worker: string,
+  lots: Iterable<Lot>,
+  ids: Iterable<string>,
+): Promise<number> {
+  const call = { ...CALL, label: 'sluice.drop' }
+  const dropped = await db.delete(DROP_LOTS, [queue, worker, Array.from(lots, ({ id }) => id)], call)
+  return dropped + (await db.update(DROP_TASKS, [queue, worker, [...ids]], call))
 }

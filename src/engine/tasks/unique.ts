@@ -10,6 +10,7 @@
  */
 import { SluiceError } from '../../core/errors.ts'
 import type { Queryable } from '../database.ts'
+import { WINDOWED_SHARD } from './claim-sql.ts'
 import type { NewTask } from './task.ts'
 
 export interface UniqueTask extends NewTask {
@@ -54,8 +55,8 @@ o as (
   returning o.task)
 insert into sluice.task (id, xid, queue, name, prio, shard, run_at, max_attempt, key, grp, body, head)
 overriding system value
-select a.id, case when a.key is not null then a.xid end, a.queue, a.name, a.prio, a.shard, ${DUE}, a.max_attempt, a.key,
-  a.grp, a.body, a.head
+select a.id, case when a.key is not null then a.xid end, a.queue, a.name, a.prio,
+  case when a.key is null then ${WINDOWED_SHARD} else a.shard end, ${DUE}, a.max_attempt, a.key, a.grp, a.body, a.head
 from a join o on o.task = a.id
 returning id::text as id, queue, (select a.uniq from a where a.id = task.id) as uniq`
 

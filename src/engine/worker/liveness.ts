@@ -81,7 +81,8 @@ export const SETTLE_BATCH = 5
 
 /**
  * out: one row a lot
- * effect: the tasks of lots that the dead took are owned by them, one by one, their attempt counted; they are freed next
+ * effect: the tasks of lots that the dead took are owned by them, one by one, their attempt counted; they are freed next.
+ * One that another transaction holds stays in its lot for the next look: nobody waits for that in here.
  */
 export const settleLotsOfTheDead = ({ freeAfterSilenceMs }: ReapTimes): string => `
 with turn as materialized (select pg_try_advisory_xact_lock(${REAP_LOCK}) as mine),
@@ -90,11 +91,21 @@ gone as materialized (
   where (select mine from turn) and case when w.id is null then true when w.dead_at is null then false
     else w.dead_at < clock_timestamp() - interval '${freeAfterSilenceMs} ms' end
   order by l.id limit ${SETTLE_BATCH} for update of l skip locked),
-l as materialized (delete from sluice.lot where id = any(array(select id from gone)) returning id, owner, ids),
+l as materialized (
+  select id as lot, owner, unnest(ids) as task from sluice.lot where id = any(array(select id from gone))),
+free as materialized (
+  select t.id, l.owner from l join sluice.task t on t.id = l.task where t.attempt = 0 and t.owner is null
+  for update of t skip locked),
+held as materialized (
+  select l.lot, array_agg(l.task order by l.task) as tasks from l join sluice.task t on t.id = l.task
+  where t.attempt = 0 and t.owner is null and not exists (select from free f where f.id = l.task) group by l.lot),
+d as (
+  delete from sluice.lot where id = any(array(select id from gone)) and id <> all(array(select lot from held)) returning id),
+k as (update sluice.lot set ids = h.tasks from held h where lot.id = h.lot returning lot.id),
 t as (
-  update sluice.task t set owner = x.owner, attempt = 1 from (select owner, unnest(ids) as id from l) x
-  where t.id = x.id and t.attempt = 0 and t.owner is null)
-select id from l`
+  update sluice.task t set owner = f.owner, attempt = 1 from free f
+  where t.id = f.id and (select count(*) from d) + (select count(*) from k) >= 0)
+select id from d`
 
 /** Errors that a task keeps: those of its last attempts. */
 const MAX_ERRORS = 25

@@ -68,6 +68,11 @@ export class Ends {
     })
   }
 
+  /** Of tasks whose end is not stored yet. */
+  *ids(): Iterable<string> {
+    for (const gather of [this.done, this.failed, this.released]) for (const { id } of gather.items) yield id
+  }
+
   async idle(): Promise<void> {
     await Promise.all([this.done.idle(), this.failed.idle(), this.released.idle()])
   }

@@ -62,7 +62,7 @@ export class QueueRunner {
     this.#rest = new Rest(engine.clock)
     this.#heldCheck = new HeldCheck(engine)
     this.#log = new LogLimit(engine.clock, LOG_EVERY_MS)
-    const host = { engine, queueId, queueName, wake: () => this.wake() }
+    const host = { engine, queueId, queueName, wake: () => this.wake(), held: () => this.#ids() }
     this.#sources = options.sources.map((create) => create(host))
   }
 
@@ -311,6 +311,11 @@ export class QueueRunner {
   /** Aborts runs of at least this age that are no longer ours: cancelled, or given to others. */
   #check(minAgeMs: number): Promise<void> {
     return this.#heldCheck.look(this.#all(), this.#lease, minAgeMs)
+  }
+
+  *#ids(): Iterable<string> {
+    for (const station of this.#all()) yield* station.ids()
+    for (const ends of this.#ends) yield* ends.ids()
   }
 
   *#all(): Iterable<Station> {

@@ -88,6 +88,11 @@ export class Station implements RunHost {
   get buffered(): number {
     return this.#buffer.length
   }
+  /** Of tasks that wait or run here. */
+  *ids(): Iterable<string> {
+    for (const { task } of this.#buffer) yield task.id
+    for (const { id } of this.#running) yield id
+  }
   get #free(): number {
     return (this.#options.concurrency - this.#taken) * this.#size
   }
