@@ -153,8 +153,8 @@ test('a failing attempt is logged with its number, and the dead letter as a warn
   const { id } = await it.jobs.enqueue(Fails, 1)
   await eventually(() => it.jobs.deadLetters.get(id))
   assert.deepEqual(
-    lines.filter((line) => line.startsWith('debug an attempt failed')),
-    ['debug an attempt failed 1', 'debug an attempt failed 2'],
+    lines.filter((line) => line.includes(' an attempt failed')),
+    ['warn an attempt failed 1', 'debug an attempt failed 2'],
   )
   await eventually(() =>
     Promise.resolve(lines.find((line) => line.startsWith('warn jobs became dead letters'))),

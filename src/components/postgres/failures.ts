@@ -19,6 +19,8 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   '08': { code: 'SLUICE_UNAVAILABLE', retryable: true },
   '22': { code: 'SLUICE_QUERY' },
   '23': { code: 'SLUICE_CONFLICT' },
+  // A value that was left out is a fault of the program, and none of its callers' data.
+  '23502': { code: 'SLUICE_QUERY' },
   '25': { code: 'SLUICE_QUERY' },
   '25006': {
     code: 'SLUICE_READ_ONLY',

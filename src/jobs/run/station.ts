@@ -7,6 +7,7 @@ import { Ring } from '../../core/ring.ts'
 import { moment } from '../../engine/moments.ts'
 import type { HeldTask } from '../../engine/tasks/task.ts'
 import type { Logger } from '../../telemetry/log.ts'
+import { LogLimit } from '../../telemetry/log-limit.ts'
 import type { BatchHandler } from '../api.ts'
 import type { Job } from '../job.ts'
 import { isNoRetry } from '../no-retry.ts'
@@ -43,6 +44,8 @@ interface Held {
   readonly ends: Ends
 }
 
+/** Failed attempts are told of at warn no more often than this, for each job. */
+const REPORT_EVERY_MS = 60_000
 /** Handlers that answer at once run in a row for so long, before others have a turn. */
 const TURN_MS = 10
 /** What was claimed ahead and has waited for so long is given to others. */
@@ -58,6 +61,7 @@ export class Station implements RunHost {
   readonly #buffer = new Ring<Held>()
   readonly #running = new Set<JobRun>()
   readonly #pace: Pace
+  readonly #failures: LogLimit
   /** Tasks that one slot takes. */
   readonly #size: number
   /** Calls of the handler under way. */
@@ -76,6 +80,7 @@ export class Station implements RunHost {
     this.#batch = handler.kind === 'batch' ? handler : undefined
     this.handler = handler.kind === 'single' ? handler.run : () => undefined
     this.#size = handler.kind === 'batch' ? handler.size : 1
+    this.#failures = new LogLimit(options.clock, REPORT_EVERY_MS)
     this.#pace = new Pace(concurrency * this.#size)
   }
 
@@ -172,14 +177,14 @@ export class Station implements RunHost {
   }
 
   failed(run: JobRun, error: unknown): void {
-    const { random, log } = this.#options
+    const { random } = this.#options
     const { id, attempt, lot } = run.task
     if (hasCode(run.abortReason, 'SLUICE_SHUTDOWN')) {
       run.ends.released.add({ id, attempt, lot, delay: 0 })
     } else {
       const isFinal = isNoRetry(error) || hasCode(error, 'SLUICE_CANCELLED')
       const delay = isFinal ? -1 : backoffMs(attempt, random(), this.job.backoff)
-      log.debug({ err: toError(error), job: this.job.name, jobId: id, attempt }, 'an attempt failed')
+      this.#reportAttempt(run, toError(error), delay)
       run.ends.failed.add({ id, attempt, lot, delay, error: errorText(error) })
       this.metrics.failed.add()
       if (isFinal || run.isLastAttempt) this.metrics.dead.add()
@@ -222,6 +227,19 @@ export class Station implements RunHost {
     if (this.#running.size === 0) return Promise.resolve()
     this.#idle ??= Promise.withResolvers()
     return this.#idle.promise
+  }
+
+  /** At warn once a minute, so that a job that fails again and again is seen; what became of the last attempt follows. */
+  #reportAttempt(run: JobRun, error: Error, delay: number): void {
+    const { id, attempt } = run.task
+    const fields = { err: error, job: this.job.name, jobId: id, attempt }
+    const willRetry = delay >= 0 && !run.isLastAttempt
+    const suppressed = willRetry ? this.#failures.take() : undefined
+    if (suppressed === undefined) this.log.debug(fields, 'an attempt failed')
+    else {
+      const nextInMs = Math.round(delay)
+      this.log.warn({ ...fields, of: run.task.max_attempt, nextInMs, suppressed }, 'an attempt failed')
+    }
   }
 
   #startOne(now: number): number {
