@@ -159,6 +159,19 @@ test('an event loop that is blocked when SIGTERM comes is ended within the budge
   await blocked
 })
 
+test('a handler that blocks the event loop for five seconds is reported with its place, and the service goes on', async () => {
+  await using program = await run()
+  // The watchdog begins two seconds after the start.
+  await new Promise((resolve) => setTimeout(resolve, 2_300))
+  const blocked = fetch(`${program.url}/block-for-five-seconds`)
+  const alive = fetch(`${program.url}/livez`)
+  await program.says('the event loop has been blocked')
+  assert.match(program.output, /programs\/service\.ts:\d+/, 'the stack names the place')
+  assert.equal((await blocked).status, 200)
+  assert.equal((await alive).status, 200, 'late, and not refused')
+  assert.equal((await fetch(`${program.url}/livez`)).status, 200)
+})
+
 test('an exception that nobody caught stops the program with 1 and its cause in the log', async () => {
   await using thrown = await run()
   await fetch(`${thrown.url}/throw-later`)

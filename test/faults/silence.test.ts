@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { startFaultProxy, type FaultProxy } from '../../src/testing/fault-proxy.ts'
 import { assertNoLeaks, snapshotResources } from '../../src/testing/leak-check.ts'
 import { ask, becomes } from './support/http.ts'
+import { soakCycles } from '../support/soak.ts'
 import { ownServers } from './support/servers.ts'
 import { skip, startHere, type ServiceHere } from './support/service.ts'
 
@@ -145,7 +146,7 @@ test('a storm of resets under load leaves no descriptor, timer or listener', { s
   }
   await storm(5)
   const earlier = snapshotResources()
-  await storm(150)
+  await storm(soakCycles(150, 1_000))
   await assertNoLeaks(earlier, { within: '5s' })
 })
 

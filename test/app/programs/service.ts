@@ -72,6 +72,11 @@ app.service('work', ({ http, db: store }): ServiceHandle => {
     while (performance.now() < until);
     return {}
   })
+  http.get('/block-for-five-seconds', () => {
+    const until = performance.now() + 5_000
+    while (performance.now() < until);
+    return {}
+  })
   http.get('/slow', async () => {
     await new Promise((resolve) => setTimeout(resolve, 300))
     return { slow: true }
