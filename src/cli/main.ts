@@ -9,7 +9,7 @@ if (major < 24) {
       process.versions.node +
       ' (' +
       process.execPath +
-      ').\nBring a newer one into the project with:\n\n  npm install --save-dev node@24\n\n' +
+      ').\nBring a newer one into the project with:\n\n  npm install node@24\n\n' +
       '(or, where that is done already: npm rebuild node --ignore-scripts=false)\n' +
       'and call the command through npm, which finds it there: npx sluice --version\n',
   )

@@ -2,7 +2,7 @@
 
 /**
  * The nearest of `names` by Damerau-Levenshtein distance (optimal string alignment: insert, delete, replace, swap of
- * neighbours), or undefined when none is near enough: two fifths of the longer name's letters, at most 4.
+ * neighbours), or undefined when none is near enough: two fifths of the longer name's letters, at most 3.
  * Case and the difference between `_` and `-` cost nothing.
  */
 export function nearest(word: string, names: Iterable<string>): string | undefined {
@@ -10,7 +10,7 @@ export function nearest(word: string, names: Iterable<string>): string | undefin
   let bestDistance = Infinity
   const plain = simplify(word)
   for (const name of names) {
-    const limit = Math.min(4, Math.floor(Math.max(plain.length, name.length) * 0.4))
+    const limit = Math.min(3, Math.floor(Math.max(plain.length, name.length) * 0.4))
     const distance = editDistance(plain, simplify(name), Math.min(limit, bestDistance))
     if (distance <= limit && distance < bestDistance) {
       best = name

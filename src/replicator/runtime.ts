@@ -393,7 +393,8 @@ export class Runtime {
         this.#progress = undefined
         this.#loaded = result.load
         this.#lastLoad = result
-        context.log.info({ ...result }, `${context.name}: the load is complete`)
+        const durationMs = Math.round(result.durationMs)
+        context.log.info({ ...result, durationMs }, `${context.name}: the load is complete`)
         this.#wake()
       },
       (error: unknown) => {

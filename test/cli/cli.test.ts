@@ -74,7 +74,7 @@ test('on a Node.js that is too old, the command says which one it needs and how 
   assert.equal(code, 71)
   assert.equal(out, '')
   assert.match(err, /^sluice needs Node\.js 24 or later, and this is 20\.19\.0 /)
-  assert.match(err, /npm install --save-dev node@24/)
+  assert.match(err, /npm install node@24/)
 })
 
 const old = olderNode()

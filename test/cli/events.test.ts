@@ -67,6 +67,8 @@ test('replay hands a subscription its past, and pause holds it', { skip }, async
   await seen.atLeast(2)
   assert.deepEqual(seen.all, [undefined, replay.id])
   assert.match((await call(at, 'replays', 'reader')).out, /^id +subscription +state/m)
+  const told = await call(at, 'replay', 'reader', '--from', 'beginning')
+  assert.match(told.out, /`npx sluice events replays( --dsn …)?` shows how far it is/)
   assert.equal((await call(at, 'cancel-replay', '999')).code, 1)
   const unknown = await call(at, 'pause', 'nobody')
   assert.equal(unknown.code, 1)

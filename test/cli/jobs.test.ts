@@ -101,6 +101,11 @@ test('what would touch every dead letter needs --yes, and says how many there ar
     assert.match(err, /all 3 dead letters: say which by --job or --before, or confirm with --yes/)
     assert.deepEqual(await json(it, action, '--dry-run', '--job', 'mail'), { dryRun: true, matching: 2 })
   }
+  for (const action of ['drop', 'redrive']) {
+    const { code, err } = await call(it, action, '--job', 'mial')
+    assert.equal(code, 0)
+    assert.match(err, /^sluice: no job called "mial" has dead letters$/m)
+  }
   assert.deepEqual(await deadIds(it.jobs), ids)
   assert.match((await call(it, 'drop', '--job', 'mail')).out, /^2 dead letters deleted$/m)
   assert.deepEqual(await deadIds(it.jobs), ids.slice(2))
@@ -165,6 +170,8 @@ test('pause and resume act on a queue that is there, and a mistyped one is told'
   const wrong = await call(it, 'pause', 'mial')
   assert.equal(wrong.code, 1)
   assert.match(wrong.err, /there is no queue "mial"\nDid you mean mail\?/)
+  const far = await call(it, 'pause', 'invoices')
+  assert.match(far.err, /there is no queue "invoices"\n`npx sluice jobs( --dsn …)?` names the queues\./)
   assert.equal((await call(it, 'pause', 'mail', '--why', 'bounces')).code, 0)
   const [paused] = await it.jobs.stats()
   assert.deepEqual([paused?.paused, paused?.pausedWhy], [true, 'bounces'])

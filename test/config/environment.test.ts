@@ -100,5 +100,6 @@ test('the nearest name is found across spellings, and a far one is none', () => 
   assert.equal(nearest('adddr', names), 'addr')
   assert.equal(nearest('colour', names), undefined)
   assert.equal(nearest('x', names), undefined)
+  assert.equal(nearest('frobnicate', ['replicate']), undefined)
   assert.equal(nearest('a'.repeat(100_000), names), undefined)
 })

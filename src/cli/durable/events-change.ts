@@ -8,7 +8,7 @@ import type { RunnableAction } from './action.ts'
 import { ALL, CANARY, canariesLimit, needsYes, printRedriven } from './dead-letters.ts'
 import { SUBSCRIPTION } from './events-view.ts'
 import { openEvents, type OpenEvents } from './open-events.ts'
-import { BEFORE, DRY_RUN, idsOf, LIMIT, limitOf, timeOf, wholeNumber, YES } from './options.ts'
+import { BEFORE, DRY_RUN, idsOf, LIMIT, limitOf, nextCommand, timeOf, wholeNumber, YES } from './options.ts'
 import { plural, printJson } from './text.ts'
 
 const FROM: Option = {
@@ -138,8 +138,9 @@ async function replay(invocation: Invocation, terminal: Terminal): Promise<numbe
     terminal.out(
       `replay ${info.id} of ${subscription} begins, from ${info.from}, ${info.rate} events a second`,
     )
+    const ends = nextCommand(invocation, 'events', `cancel-replay ${info.id}`)
     terminal.out(
-      `\`sluice events replays\` shows how far it is, \`sluice events cancel-replay ${info.id}\` ends it`,
+      `\`${nextCommand(invocation, 'events', 'replays')}\` shows how far it is, \`${ends}\` ends it`,
     )
   }
   return EXIT.ok

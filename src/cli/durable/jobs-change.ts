@@ -6,7 +6,7 @@ import type { RunnableAction } from './action.ts'
 import { ALL, CANARY, canariesLimit, needsYes, printRedriven } from './dead-letters.ts'
 import { JOB } from './jobs-view.ts'
 import { openEngine, type OpenEngine } from './open.ts'
-import { BEFORE, DRY_RUN, idsOf, LIMIT, limitOf, timeOf, wholeNumber, YES } from './options.ts'
+import { BEFORE, DRY_RUN, idsOf, LIMIT, limitOf, nextCommand, timeOf, wholeNumber, YES } from './options.ts'
 import { plural, printJson } from './text.ts'
 
 const WHY: Option = { name: 'why', value: 'text', doc: 'the reason, shown by stats' }
@@ -84,6 +84,7 @@ async function redrive(invocation: Invocation, terminal: Terminal): Promise<numb
   const filter = filterOf(invocation, open)
   const count = await counted(invocation, terminal, open, filter, 'put back')
   if (count === undefined) return EXIT.ok
+  if (count === 0) noneMatch(invocation, terminal)
   const { redriveDead } = await import('../../jobs/admin/index.ts')
   const answer = await redriveDead(open.engine, { ...filter, canary }, canariesLimit(canary))
   return printRedriven(answer, 'job', invocation, terminal)
@@ -95,6 +96,7 @@ async function drop(invocation: Invocation, terminal: Terminal): Promise<number>
   const filter = { ...filterOf(invocation, open), ids: ids.length === 0 ? undefined : ids }
   const count = await counted(invocation, terminal, open, filter, 'delete')
   if (count === undefined) return EXIT.ok
+  if (count === 0) noneMatch(invocation, terminal)
   const { dropDead } = await import('../../jobs/admin/index.ts')
   const dropped = await dropDead(open.engine, filter)
   if (invocation.json) printJson({ dropped }, terminal)
@@ -131,6 +133,14 @@ async function counted(
   return undefined
 }
 
+/** It may be what was wanted, so it is no failure; a mistyped name looks the same. */
+function noneMatch({ values, words }: Invocation, terminal: Terminal): void {
+  const { job, before } = values
+  if (job === undefined || words.length > 0) return
+  const when = before === undefined ? '' : ` that died before ${before}`
+  terminal.err(`sluice: no job called ${JSON.stringify(job)} has dead letters${when}`)
+}
+
 async function cancel(invocation: Invocation, terminal: Terminal): Promise<number> {
   const ids = idsOf(invocation)
   await using open = await openEngine(invocation, terminal, 'jobs', { tells: true })
@@ -149,8 +159,9 @@ async function pauseOrResume(invocation: Invocation, terminal: Terminal, pauses:
   const [queue = ''] = invocation.words
   await using open = await openEngine(invocation, terminal, 'jobs', { tells: true })
   const { pauseQueue, resumeQueue } = await import('../../jobs/admin/index.ts')
-  if (pauses) await pauseQueue(open.engine, queue, invocation.values['why'])
-  else await resumeQueue(open.engine, queue)
+  const names = `\`${nextCommand(invocation, 'jobs')}\` names the queues.`
+  if (pauses) await pauseQueue(open.engine, queue, invocation.values['why'], names)
+  else await resumeQueue(open.engine, queue, names)
   if (invocation.json) printJson({ queue, paused: pauses }, terminal)
   else terminal.out(`${queue} ${pauses ? 'is paused' : 'goes on'}`)
   return EXIT.ok

@@ -71,3 +71,14 @@ export function idsOf({ words }: Invocation): readonly string[] {
   if (wrong === undefined) return words
   throw new Misunderstood(`expected an id, which is a number, got ${JSON.stringify(wrong)}`)
 }
+
+/** The command to type next about the same database. What a DSN holds is not repeated: it may be a password. */
+export function nextCommand({ file, values, config }: Invocation, command: string, rest = ''): string {
+  const words = ['npx sluice', command]
+  if (file !== undefined) words.push(file)
+  if (rest !== '') words.push(rest)
+  if (values['dsn'] !== undefined) words.push('--dsn …')
+  if (values['database'] !== undefined) words.push(`--database ${values['database']}`)
+  if (config !== undefined) words.push(`--config ${config}`)
+  return words.join(' ')
+}

@@ -6,33 +6,44 @@ import type { Engine } from '../../engine/engine.ts'
 import type { GroupStats, QueueStats } from '../api.ts'
 
 const MAX_REASON = 500
+const IN_STATS = 'Names of queues are in stats().'
 /** Of jobs, whose names have no slash; queues of subscriptions and of the engine itself have one. */
 export const IS_JOBS = `position('/' in q.name) = 0`
 
 /** Claims look at the row of the queue, so that a pause holds from the next claim on. */
-export async function pauseQueue(engine: Engine, queue: string, reason: string | undefined): Promise<void> {
+export async function pauseQueue(
+  engine: Engine,
+  queue: string,
+  reason: string | undefined,
+  whereNamesAre = IN_STATS,
+): Promise<void> {
   const row = await engine.db.queryOne<{ id: number }>(
     `update sluice.queue q set paused_at = coalesce(paused_at, clock_timestamp()), paused_why = $2
      where name = $1 and ${IS_JOBS} returning id`,
     [queue, reason?.slice(0, MAX_REASON) ?? null],
     { idempotent: true, label: 'sluice.pause' },
   )
-  if (row === undefined) throw await unknownQueue(engine.db, 'pause', queue)
+  if (row === undefined) throw await unknownQueue(engine.db, 'pause', queue, whereNamesAre)
   engine.wake.signal(`q${row.id}`)
 }
 
-export async function resumeQueue(engine: Engine, queue: string): Promise<void> {
+export async function resumeQueue(engine: Engine, queue: string, whereNamesAre = IN_STATS): Promise<void> {
   const row = await engine.db.queryOne<{ id: number }>(
     `update sluice.queue q set paused_at = null, paused_why = null where name = $1 and ${IS_JOBS} returning id`,
     [queue],
     { idempotent: true, label: 'sluice.resume' },
   )
-  if (row === undefined) throw await unknownQueue(engine.db, 'resume', queue)
+  if (row === undefined) throw await unknownQueue(engine.db, 'resume', queue, whereNamesAre)
   engine.wake.signal(`q${row.id}`)
 }
 
 /** A pause that made its queue would pause nothing where the name is mistyped, and say so to nobody. */
-async function unknownQueue(db: EngineDatabase, what: string, queue: string): Promise<SluiceError> {
+async function unknownQueue(
+  db: EngineDatabase,
+  what: string,
+  queue: string,
+  whereNamesAre: string,
+): Promise<SluiceError> {
   const rows = await db.query<{ name: string }>(
     `select q.name from sluice.queue q where ${IS_JOBS} order by name limit 10000`,
     [],
@@ -42,7 +53,7 @@ async function unknownQueue(db: EngineDatabase, what: string, queue: string): Pr
     queue,
     rows.map(({ name }) => name),
   )
-  const hint = near === undefined ? 'Names of queues are in stats().' : `Did you mean ${near}?`
+  const hint = near === undefined ? whereNamesAre : `Did you mean ${near}?`
   return new SluiceError('SLUICE_INVALID_ARGUMENT', `${what}: there is no queue "${queue}"`, { hint })
 }
 
