@@ -5,7 +5,8 @@
 
 /** Work for so long is claimed ahead. */
 const AHEAD_MS = 100
-const MAX_AHEAD = 2_000
+/** Two claims of the most that one takes: the server looks for the next while the handlers run the last. */
+const MAX_AHEAD = 4_000
 /** Weight of a new measurement. */
 const WEIGHT = 0.3
 
