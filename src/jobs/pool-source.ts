@@ -139,12 +139,12 @@ class PoolSource implements TaskSource {
 
   /** While claims may have taken what nobody here knows of. Claims wait for it. */
   #dropUnknown(lease: Lease): Promise<void> {
-    if (this.#held === undefined || this.#claims > 0) return this.#dropping ?? Promise.resolve()
-    if (this.#now() > this.#unsureUntil || this.#now() < this.#droppedAt + DROP_EVERY_MS) {
-      return this.#dropping ?? Promise.resolve()
+    const now = this.#now()
+    const isDue = now <= this.#unsureUntil && now >= this.#droppedAt + DROP_EVERY_MS
+    if (this.#dropping === undefined && this.#held !== undefined && this.#claims === 0 && isDue) {
+      this.#dropping = this.#drop(lease, this.#held).finally(() => (this.#dropping = undefined))
     }
-    this.#dropping ??= this.#drop(lease, this.#held).finally(() => (this.#dropping = undefined))
-    return this.#dropping
+    return this.#dropping ?? Promise.resolve()
   }
 
   async #drop(lease: Lease, held: () => Iterable<string>): Promise<void> {
@@ -168,26 +168,14 @@ class PoolSource implements TaskSource {
       if (lot.left === 0) this.#open.delete(lot)
     }
     if (some === undefined) return new Set(ids)
-    // A lot was settled meanwhile, its own then, and that of no other.
-    if (lots.length > 1 && some.length === 0) return this.#ackEach(on, tasks, lots, lease)
     const ours = new Set(some)
-    const missed = tasks.filter(({ id }) => !ours.has(id))
-    for (const id of await ackTasks(on, missed, lease.id)) ours.add(id)
-    return ours
-  }
-
-  async #ackEach(
-    on: Queryable,
-    tasks: readonly DoneTask[],
-    lots: readonly Lot[],
-    lease: Lease,
-  ): Promise<Set<string>> {
-    const ours = new Set<string>()
-    for (const lot of lots) {
-      const own = tasks.filter((task) => task.lot === lot)
-      const ids = own.map(({ id }) => id)
-      const some = await ackLot(on, ids, [lot], NONE, lease.id)
-      for (const id of some ?? ids) ours.add(id)
+    if (lots.length > 1 && some.length === 0) {
+      // One of the lots was settled meanwhile, and the statement did nothing for the others either.
+      for (const lot of lots) {
+        const own = tasks.filter((task) => task.lot === lot).map(({ id }) => id)
+        const found = await ackLot(on, own, [lot], last.includes(lot) ? [lot] : NONE, lease.id)
+        for (const id of found ?? own) ours.add(id)
+      }
     }
     const missed = tasks.filter(({ id }) => !ours.has(id))
     for (const id of await ackTasks(on, missed, lease.id)) ours.add(id)

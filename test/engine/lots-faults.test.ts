@@ -7,6 +7,9 @@ import { claimTasks } from '../../src/engine/tasks/claim.ts'
 import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
 import { ackLot, dropUnknown, settleLots } from '../../src/engine/tasks/lots.ts'
 import { enqueueUnique } from '../../src/engine/tasks/unique.ts'
+import type { Engine } from '../../src/engine/engine.ts'
+import { poolSource } from '../../src/jobs/pool-source.ts'
+import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { freeTasks, settleLotsOfTheDead } from '../../src/engine/worker/liveness.ts'
 import { eventually } from '../support/eventually.ts'
 import { count, ids, lotsOf, many, openLots, options, take } from './lots-support.ts'
@@ -174,3 +177,23 @@ test('more than a few open lots of a queue, and tasks are taken by ones', option
   assert.deepEqual(await take(db, id, 2), [])
   assert.equal((await claimTasks(db, 1, id, 100)).length, 14)
 })
+
+test(
+  'ends of two lots, one of which was settled meanwhile, leave neither tasks nor lots',
+  options,
+  async () => {
+    await using it = await openLots()
+    const { db } = it
+    const lease = { id: await worker(db), signal: new AbortController().signal }
+    await enqueueTasks(db, many(120))
+    const engine = { db, clock: new ManualClock() } as unknown as Engine
+    const source = poolSource({ engine, queueId: 1, queueName: 'one', wake: () => {} })
+    const tasks = [...(await source.claim(lease, 60)), ...(await source.claim(lease, 60))]
+    const [first] = lotsOf(tasks)
+    // Behind the back of the source, as a settling whose answer is on its way.
+    await settleLots(db, [{ ...first! }], lease.id)
+    const ends = tasks.map(({ id, attempt, lot }) => ({ id, attempt, lot, keepMs: 0 }))
+    assert.equal((await source.done(db, ends, lease)).size, 120)
+    assert.deepEqual([await count(db, 'task'), await count(db, 'lot')], [0, 0])
+  },
+)
