@@ -20,7 +20,7 @@ import {
   type RabbitModule,
 } from './driver.ts'
 import { driverError } from './errors.ts'
-import { readTlsFiles, type TlsFiles } from './tls-files.ts'
+import { readTlsFiles, type TlsFiles } from '../../../config/tls-files.ts'
 
 export interface ConnectionSettings {
   /** Name of the component, for errors. */

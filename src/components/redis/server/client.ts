@@ -2,7 +2,7 @@
 import type { Clock } from '../../../core/clock.ts'
 import type { Address } from '../address.ts'
 import type { RedisModule } from './peer.ts'
-import { readTlsFiles, type TlsFiles } from './tls-files.ts'
+import { readTlsFiles, type TlsFiles } from '../../../config/tls-files.ts'
 
 export interface ConnectionSettings {
   /** Name of the component, for errors. */

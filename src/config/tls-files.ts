@@ -1,6 +1,6 @@
 /** The files of TLS, read anew for each connection: whoever renews a certificate writes them while the process runs. */
 import { readFileSync } from 'node:fs'
-import { SluiceError, toError } from '../../../core/errors.ts'
+import { SluiceError, toError } from '../core/errors.ts'
 
 /** Paths. */
 export interface TlsFiles {
