@@ -56,7 +56,9 @@ async function linuxCommand(pid: number, dataDir: string): Promise<string | unde
     ])
     if (cwd.ino !== directory.ino || cwd.dev !== directory.dev) return undefined
     if (!/\/postgres( \(deleted\))?$/.test(executable)) return undefined
-    return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ').trim()
+    const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ').trim()
+    // One that is ending has given up its memory, and with it its arguments, a moment before it is a zombie.
+    return command === '' ? undefined : command
   } catch {
     // Gone meanwhile, or another user's and so not a server of this directory.
     return undefined
