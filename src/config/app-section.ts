@@ -1,6 +1,7 @@
 /** The app's own section: its name, port, logging, worker pool, HTTP limits, health checks and shutdown. */
-import { duration, integer, oneOf, size, text } from './fields.ts'
+import { duration, integer, list, oneOf, size, text } from './fields.ts'
 import { defineSection, type SectionValues } from './section.ts'
+import { isHostName } from '../core/host-name.ts'
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] as const
 
@@ -22,6 +23,10 @@ export const appSection = defineSection({
       max: 65_535,
       default: 8080,
       doc: 'Port of the HTTP server; 0 takes any free one.',
+    }),
+    hosts: list({
+      env: 'APP_HOSTS',
+      doc: 'Host names that routes are answered under, or `any`. Default: those of this machine where it listens on loopback and no proxy is trusted, else any.',
     }),
     logLevel: oneOf(LOG_LEVELS, {
       env: ['OTEL_LOG_VERBOSITY', 'LOG_LEVEL'],
@@ -117,6 +122,10 @@ export const appSection = defineSection({
         field: 'drainDelay',
         expected: 'less than shutdown_timeout, or nothing is left of it to drain',
       })
+    }
+    const misnamed = values.hosts?.find((name) => !isHostName(name))
+    if (misnamed !== undefined || values.hosts?.length === 0) {
+      faults.push({ field: 'hosts', expected: 'names or addresses without port or scheme, or `any`' })
     }
     return faults
   },

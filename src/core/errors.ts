@@ -24,6 +24,7 @@ export const ERROR_CODES = {
     'The connection was lost after the call was sent: it may or may not have taken effect.',
   SLUICE_AUTH: 'The dependency refused the credentials.',
   SLUICE_QUERY: 'The database refused the statement.',
+  SLUICE_NOT_FOUND: 'There is nothing of that name.',
   SLUICE_CONFLICT: 'The change conflicts with existing or concurrent data.',
   SLUICE_READ_ONLY: 'The server accepts no writes at the moment.',
   SLUICE_OVERLOADED: 'The server has no connection, memory or time left for this call.',

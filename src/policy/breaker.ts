@@ -127,6 +127,11 @@ export class Breaker {
     this.#open(this.#options.clock.monotonic())
   }
 
+  /** Lets the next probe in without waiting for the rest of `resetMs`: the dependency was seen to answer otherwise. */
+  hasten(now: number = this.#options.clock.monotonic()): void {
+    if (this.#inner.kind === 'open') this.#inner = { ...this.#inner, until: now }
+  }
+
   /** Runs `fn` under the breaker; rejects with SLUICE_BREAKER_OPEN when it is refused. */
   async execute<T>(fn: () => Promise<T> | T): Promise<T> {
     const generation = this.enter()

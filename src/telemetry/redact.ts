@@ -24,8 +24,18 @@ export function isSecretName(name: string): boolean {
 const WORD = /[^\s"'<>]+/g
 const ADDRESS = /\b[a-z][a-z0-9+.-]{0,30}:\/\//i
 
-/** `Authorization: Bearer x`, `Basic dXNlcjpw…`. */
-const SCHEME = /\b(Bearer|Basic|Digest|Negotiate|AWS4-HMAC-SHA256|Token)\s+[\w+/=.~:,-]{4,}/gi
+/** `Bearer x`, `AWS4-HMAC-SHA256 Credential=…`: whatever follows. */
+const SCHEME = /\b(Bearer|AWS4-HMAC-SHA256)\s+[\w+/=.~:,-]{4,}/gi
+
+/**
+ * `Basic dXNlcjpw…`, `Token 9f86d081`. These are words of every day as well (a basic account, a token expired), so what
+ * follows must be more than a word in lower-case letters.
+ */
+const COMMON_SCHEME =
+  /\b([Bb]asic|BASIC|[Nn]egotiate|NEGOTIATE|[Tt]oken|TOKEN)\s+(?![a-z]+[.,:;]*(?:\s|$))[\w+/=.~:,-]{4,}/g
+
+/** `Digest username="…", response="…"` to the end of the line. */
+const DIGEST = /\b(Digest)\s+\w+\s*=[^\r\n]*/gi
 
 /** `Authorization: …` and `Cookie: …` to the end of the line: their values have blanks in them. */
 const HEADER_LINE = /\b((?:proxy-)?authorization|(?:set-)?cookie)(["']?\s*:\s*)[^\r\n]+/gi
@@ -41,6 +51,8 @@ export function redactText(text: string): string {
     .replaceAll(HEADER_LINE, `$1$2${REDACTED}`)
     .replaceAll(PAIR, `$1$2${REDACTED}`)
     .replaceAll(SCHEME, `$1 ${REDACTED}`)
+    .replaceAll(COMMON_SCHEME, `$1 ${REDACTED}`)
+    .replaceAll(DIGEST, `$1 ${REDACTED}`)
 }
 
 /**

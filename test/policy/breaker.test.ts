@@ -55,6 +55,22 @@ test('an open breaker refuses with an error that says when a probe is due', asyn
   )
 })
 
+test('hastened, an open breaker lets one probe in at once, and any other state stays', async () => {
+  const { breaker, clock } = setup()
+  breaker.hasten()
+  assert.equal(kind(breaker), 'closed')
+  fail(breaker, 3)
+  await clock.advance(10)
+  breaker.hasten()
+  const probe = breaker.enter()
+  assert.notEqual(probe, REFUSED)
+  breaker.hasten()
+  assert.equal(breaker.enter(), REFUSED)
+  breaker.failed(probe, unavailable)
+  await clock.advance(999)
+  assert.equal(breaker.enter(), REFUSED)
+})
+
 test('mistakes of the call and errors of foreign code do not open it', () => {
   const { breaker } = setup()
   fail(breaker, 10, mistake)

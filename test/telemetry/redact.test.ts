@@ -36,6 +36,10 @@ const TEXTS = [
   `Cookie: a=b; session=${CANARY}`,
   `set-cookie: sid=${CANARY}; HttpOnly`,
   `request failed with Bearer ${CANARY} at /`,
+  `request failed with bearer ${CANARY} at /`,
+  `sent Basic ${Buffer.from(`user:${CANARY}`).toString('base64')} to it`,
+  `sent Token ${CANARY}`,
+  `sent Digest username="a", realm="b", response="${CANARY}"`,
   `secret_access_key=${CANARY}`,
   `sslkey=${CANARY}`,
 ]
@@ -52,6 +56,20 @@ test('no text shows a secret in any of the places where one is known to stand', 
     assertClean(redactUrl(text), text)
     assert.equal(redactText(redactText(text)), redactText(text), 'redacting twice changes nothing more')
   }
+})
+
+test('words of every day that name a scheme as well leave what follows them as it is', () => {
+  const texts = [
+    'digest enqueued',
+    'the nightly digest went to each user',
+    'Digest sent',
+    'a basic account has no quota',
+    'Basic authentication failed',
+    'the token expired yesterday',
+    'Token expired.',
+    'the two sides negotiate encryption first',
+  ]
+  for (const text of texts) assert.equal(redactText(text), text)
 })
 
 test('no error shows a secret: not in its message, stack, details, causes, parts or fields of its own', () => {
