@@ -21,6 +21,8 @@ export interface AppServerOptions extends HealthFacts {
   readonly overload: Overload | undefined
   readonly log: Logger
   readonly draining: () => boolean
+  /** Milliseconds until the next attempt to connect a component. */
+  readonly reconnectMs: (component: string) => number
   /** Version of the app, for the OpenAPI document; undefined while it is not known. */
   readonly version: () => string | undefined
   readonly mayDetail: (request: FastifyRequest) => boolean
@@ -30,13 +32,13 @@ export interface AppServerOptions extends HealthFacts {
 const SHED_RETRY_SECONDS = 2
 
 export function createAppServer(options: AppServerOptions): AppServer {
-  const { name, limits, overload, log, draining, version, ...health } = options
+  const { name, limits, overload, log, draining, reconnectMs, version, ...health } = options
   const server = createHttpServer({
     limits,
     log,
     draining,
+    reconnectMs,
     shedding: () => (overload?.reason === undefined ? undefined : SHED_RETRY_SECONDS),
-    hosts: limits.hosts,
     unmatched: () => unmatched,
   })
   const unmatched = observeRoutes(server.fastify, options.metrics)
@@ -58,5 +60,7 @@ export function configureServer(server: AppServer, app: AppValues): void {
     maxJsonDepth: app.maxJsonDepth,
     requestTimeoutMs: app.requestTimeout,
     keepAliveTimeoutMs: app.keepAliveTimeout,
+    host: app.host,
+    hosts: app.hosts?.includes('any') ? 'any' : app.hosts,
   })
 }

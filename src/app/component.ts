@@ -15,6 +15,7 @@
  * breaker of the operations meet those, and a server that is back is used at once); `check` exercises the real path;
  * `close` settles everything that waits; `inspect` is synchronous, cheap, JSON, and holds no secret.
  */
+import type { FastifyInstance } from 'fastify'
 import type { AsyncResult } from '../core/async-result.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Duration } from '../core/duration.ts'
@@ -72,6 +73,8 @@ export interface Component<Api extends ComponentBase> {
   connect(signal: AbortSignal, progress: (fraction: number, note?: string) => void): Promise<void>
   /** Rejects when unhealthy. */
   check(signal: AbortSignal): Promise<void>
+  /** Adds routes of its own to the app's HTTP server; called once, before the port opens. They answer 503 while it is away. */
+  routes?(http: FastifyInstance): void
   /** Takes no new work of its own accord (schedules, subscriptions, jobs); called first at shutdown, with a deadline. */
   stopIntake?(signal: AbortSignal): Promise<void>
   /** What it runs of its own accord comes to its end, beside requests that still run; called after `stopIntake`. */
@@ -109,6 +112,8 @@ export interface Requirement {
   readonly name?: string | undefined
   /** Work without it where it is not there or disabled. @default false */
   readonly optional?: boolean
+  /** Do not wait for it to be ready: it is made before and closed after, and may come and go. @default false */
+  readonly beside?: boolean
 }
 
 export interface ComponentDefinition<Api extends ComponentBase, F extends Fields = Fields> {

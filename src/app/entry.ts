@@ -2,7 +2,7 @@
 import type { Component, ComponentBase, ComponentDefinition } from './component.ts'
 import { createContext } from './context.ts'
 import type { Phase } from './phase.ts'
-import { isOptional } from './requirements.ts'
+import { isAwaited, isOptional } from './requirements.ts'
 import { ComponentRunner, type CheckSettings } from './runner.ts'
 import type { ComponentConfig } from '../config/load.ts'
 import { waitOrAbort } from '../core/abort.ts'
@@ -69,12 +69,13 @@ export function createEntry(
     },
   })
   const component = definition.create(context)
+  const awaited = dependsOn.filter((need) => isAwaited(definition, definitions[need]!))
   const runner: ComponentRunner = new ComponentRunner({
     name,
     component,
-    dependsOn,
+    dependsOn: awaited,
     dependenciesReady: (signal) =>
-      waitOrAbort(allReady(dependsOn.flatMap((need) => others.get(need) ?? [])), signal),
+      waitOrAbort(allReady(awaited.flatMap((need) => others.get(need) ?? [])), signal),
     connectTimeoutMs: own.connectTimeoutMs,
     checks,
     clock,

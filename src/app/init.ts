@@ -3,6 +3,7 @@
  *
  * A component connects as soon as those that it depends on are ready; all others connect at the same time.
  */
+import type { FastifyInstance } from 'fastify'
 import type { ComponentBase } from './component.ts'
 import { allReady, createEntry, type Entry, type EntryOptions, type LiveEntry } from './entry.ts'
 import { namesInOrder } from './graph.ts'
@@ -70,9 +71,23 @@ export class Init {
     return entry?.runner === undefined || entry.runner.everConnected
   }
 
+  /** Milliseconds until the next attempt to connect it, or what it waits for, begins. */
+  retryInMs(name: string): number {
+    const entry = this.#entries.get(name)
+    if (entry?.runner === undefined) return 0
+    const { runner, definition } = entry
+    const needs = runner.everConnected ? [] : definition.dependsOn
+    return Math.max(runner.retryInMs, ...needs.map((need) => this.retryInMs(need)))
+  }
+
   /** Resolves when every enabled component has been ready once; rejects when the app stops before. */
   ready(): Promise<void> {
     return allReady(this.#entries.values())
+  }
+
+  /** Lets the components that have routes add them. */
+  addRoutes(http: FastifyInstance): void {
+    for (const { component } of this.#live()) component.routes?.(http)
   }
 
   /** Begins to connect everything; returns at once. */

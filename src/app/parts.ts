@@ -9,6 +9,7 @@ import { checkGraph } from './graph.ts'
 import { detailAccess } from './http/access.ts'
 import { httpLimits } from './http/options.ts'
 import type { AppServer } from './http/server.ts'
+import { checkNodeVersion } from './node-version.ts'
 import { checkName, resolveHealth, resolveShutdown, type AppOptions, type ResolvedHealth } from './options.ts'
 import { Overload } from './overload.ts'
 import { resolveRequirements } from './requirements.ts'
@@ -44,6 +45,7 @@ type Shared = Omit<AppParts, 'server' | 'services'>
 
 /** Throws SLUICE_INVALID_ARGUMENT for wrong options, and SLUICE_CONFIG for components that do not fit together. */
 export function createParts(options: AppOptions<Components, UserSchemas>): AppParts {
+  checkNodeVersion()
   const { clock = systemClock, random = Math.random } = options
   const name = checkName(options.name)
   const definitions = resolveRequirements(options.components ?? {})
@@ -93,6 +95,7 @@ export function createParts(options: AppOptions<Components, UserSchemas>): AppPa
     // Responses that end their connections make clients come back at once: with no delay to serve them in, new ones must
     // be refused before, or they are reset while they wait to be accepted.
     draining: () => stopping.draining && (stopping.drainDelayMs > 0 || !server.accepting),
+    reconnectMs: (component) => state.ifConfigured?.init.retryInMs(component) ?? 0,
     version: () => state.ifConfigured?.settings.app.version,
     readiness: () => state.readiness,
     started: () => state.listening,
@@ -113,6 +116,7 @@ function createServices({ name, clock, random, log, state, stopping, background 
     components: () => state.init.apis,
     disabledReason: (component) => state.init.disabledReason(component),
     isReady: (component) => state.init.everConnected(component),
+    reconnectMs: (component) => state.init.retryInMs(component),
     isEnabled: (service) => state.ifConfigured?.settings.serviceEnabled(service) ?? true,
     extras: (service, http) => ({
       http: http as unknown as Http,

@@ -27,8 +27,13 @@ export function isOptional(definition: Definition, need: Definition): boolean {
   return definition.requires?.some(({ kind, optional }) => optional === true && kind === need.kind) ?? false
 }
 
+/** Does the component wait for that one before it connects? */
+export function isAwaited(definition: Definition, need: Definition): boolean {
+  return !(definition.requires?.some(({ kind, beside }) => beside === true && kind === need.kind) ?? false)
+}
+
 function find(component: string, requirement: Requirement, definitions: Definitions): string | undefined {
-  const { kind, name, optional = false } = requirement
+  const { kind, name, optional = false, beside = false } = requirement
   if (name !== undefined) {
     const named = definitions[name]
     // A name that is not there is told by the graph, which knows all of them.
@@ -40,6 +45,8 @@ function find(component: string, requirement: Requirement, definitions: Definiti
   }
   const candidates = Object.keys(definitions).filter((each) => definitions[each]?.kind === kind)
   if (candidates.length <= 1 && (candidates[0] !== undefined || optional)) return candidates[0]
+  // Of what is only beside it, several are none: whoever needs one says so when it is made.
+  if (optional && beside) return undefined
   const hint =
     candidates.length === 0
       ? `Add one to the components of the app: { db: ${kind}() }.`

@@ -59,6 +59,8 @@ export class ComponentRunner {
   #attempts = 0
   #startedAt: number | undefined
   #connectMs: number | undefined
+  /** Monotonic time of the next attempt, while the back-off between two runs. */
+  #nextAttemptAt: number | undefined
 
   constructor(options: RunnerOptions) {
     this.#options = options
@@ -99,6 +101,11 @@ export class ComponentRunner {
   /** Milliseconds that the last successful connect took. */
   get connectMs(): number | undefined {
     return this.#connectMs
+  }
+  /** Milliseconds until the next attempt begins; 0 when one is under way or none is needed. */
+  get retryInMs(): number {
+    if (this.#nextAttemptAt === undefined) return 0
+    return Math.max(0, this.#nextAttemptAt - this.#options.clock.monotonic())
   }
   /** Resolves at the first connection; rejects when the app stops before. */
   get firstReady(): Promise<void> {
@@ -177,7 +184,9 @@ export class ComponentRunner {
       const retryMs = reconnectDelayMs(attempt, this.#options.random)
       if (this.#health.up) this.#enter({ state: 'degraded', connected: false, error: last })
       else this.#enter({ state: 'failed', attempt, error: last, retryMs })
+      this.#nextAttemptAt = this.#options.clock.monotonic() + retryMs
       await this.#sleep(retryMs, stop)
+      this.#nextAttemptAt = undefined
     }
   }
 

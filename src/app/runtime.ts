@@ -112,6 +112,7 @@ export class Runtime {
     const configured = createConfigured(settings, this.parts)
     state.isConfigured(configured)
     configureServer(server, settings.app)
+    configured.init.addRoutes(server.fastify)
     services.registerOn(server.fastify)
     await server.fastify.ready()
     signal.throwIfAborted()

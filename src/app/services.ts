@@ -1,7 +1,7 @@
 /** The services of an app: each runs once, records what it needs, is gated until that is ready, and stops in reverse. */
 import type { FastifyInstance } from 'fastify'
 import type { ServiceMark } from './http/openapi.ts'
-import { problem, RETRY_AFTER_SECONDS, type Problem } from './http/problem.ts'
+import { problem, retryAfterSeconds, type Problem } from './http/problem.ts'
 import { sendProblem } from './http/server.ts'
 import { recordingArgument, SkippedService } from './needs.ts'
 import { reconnectDelayMs } from './reconnect.ts'
@@ -26,6 +26,8 @@ export interface ServicesOptions {
   readonly disabledReason: (component: string) => string
   /** Has the component been ready at least once? */
   readonly isReady: (component: string) => boolean
+  /** Milliseconds until the next attempt to connect it. */
+  readonly reconnectMs: (component: string) => number
   readonly extras: (service: string, http: FastifyInstance) => ServiceExtras
   readonly isEnabled: (service: string) => boolean
 }
@@ -38,6 +40,8 @@ interface Entry {
   reason: string | undefined
   handle: ServiceHandle | undefined
   starting: Promise<void> | undefined
+  /** Monotonic time at which its start is tried again, while it failed. */
+  nextStartAt: number
 }
 
 export class Services {
@@ -69,6 +73,7 @@ export class Services {
       reason: undefined,
       handle: undefined,
       starting: undefined,
+      nextStartAt: 0,
     }
     this.#entries.set(name, entry)
   }
@@ -92,7 +97,8 @@ export class Services {
           // After `stop` requests that are on their way are still served, until HTTP has drained.
           if (entry.state === 'running' || entry.state === 'stopped') next()
           else {
-            void reply.header('retry-after', RETRY_AFTER_SECONDS)
+            const seconds = this.#retryAfter(entry)
+            if (seconds !== undefined) void reply.header('retry-after', seconds)
             void sendProblem(reply, this.#notReady(entry, request.id))
           }
         })
@@ -208,13 +214,23 @@ export class Services {
         if (limit.take() !== undefined) {
           log.error({ service: entry.name, attempt, err: error }, `service ${entry.name} did not start`)
         }
-        await clock.sleep(reconnectDelayMs(attempt, random), { signal, keepAlive: false })
+        const delayMs = reconnectDelayMs(attempt, random)
+        entry.nextStartAt = clock.monotonic() + delayMs
+        await clock.sleep(delayMs, { signal, keepAlive: false })
       }
     }
   }
 
   #waitingFor(entry: Entry): readonly string[] {
     return [...entry.needs].filter((need) => !this.#options.isReady(need))
+  }
+
+  /** When it may be there: not before the next attempt at what it waits for. Undefined for one that never will be. */
+  #retryAfter(entry: Entry): number | undefined {
+    if (entry.state === 'skipped') return undefined
+    const waits = this.#waitingFor(entry).map((need) => this.#options.reconnectMs(need))
+    const startMs = entry.state === 'failed' ? entry.nextStartAt - this.#options.clock.monotonic() : 0
+    return retryAfterSeconds(Math.max(startMs, ...waits))
   }
 
   #notReady(entry: Entry, requestId: string): Problem {

@@ -27,7 +27,7 @@ test('the port answers while a component has not connected, and the routes that 
   assert.equal((await get('/free')).status, 200)
   const waiting = await get('/ping')
   assert.equal(waiting.status, 503)
-  assert.equal(waiting.headers.get('retry-after'), '5')
+  assert.equal(waiting.headers.get('retry-after'), '1')
   assert.match(waiting.headers.get('content-type') ?? '', /problem\+json/)
   assert.equal((await get('/readyz')).status, 503)
   gate.resolve()

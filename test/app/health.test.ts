@@ -83,7 +83,7 @@ test('detail shows what is wrong without hosts and secrets', async () => {
 })
 
 test('detail is for this machine: a foreign name, or a proxy that speaks for another, gets none', async () => {
-  await using app = createApp(base)
+  await using app = createApp({ ...base, http: { hosts: 'any' } })
   await app.start()
   const { port } = app.address
   for (const path of ['/metrics', '/health/infrastructure', '/health/db', '/openapi.json']) {

@@ -24,7 +24,7 @@ async function raw(port: number, bytes: string): Promise<string> {
   return text
 }
 
-const get = (path: string, rest = ''): string => `GET ${path} HTTP/1.1\r\nhost: x\r\n${rest}\r\n`
+const get = (path: string, rest = ''): string => `GET ${path} HTTP/1.1\r\nhost: localhost\r\n${rest}\r\n`
 
 /** Every way in which a head can be written, with `given` among its headers. */
 const WAYS: Readonly<Record<string, (reply: FastifyReply, given: Record<string, string>) => unknown>> = {
@@ -32,7 +32,17 @@ const WAYS: Readonly<Record<string, (reply: FastifyReply, given: Record<string, 
   nothing: (reply) => reply.hijack().raw.end('ok'),
   object: (reply, given) => reply.hijack().raw.writeHead(200, given).end('ok'),
   frozen: (reply, given) => reply.hijack().raw.writeHead(200, 'Fine', Object.freeze(given)).end('ok'),
-  list: (reply) => reply.hijack().raw.writeHead(200, ['content-type', 'text/plain']).end('ok'),
+  capitals: (reply, given) => reply.hijack().raw.writeHead(200, inCapitals(given)).end('ok'),
+  list: (reply, given) => reply.hijack().raw.writeHead(200, Object.entries(given).flat()).end('ok'),
+  pairs: (reply, given) => {
+    // Node takes them, and its types do not.
+    const pairs = Object.entries(inCapitals(given)) as unknown as string[]
+    return reply.hijack().raw.writeHead(200, pairs).end('ok')
+  },
+  'one by one and a list': (reply, given) => {
+    reply.raw.setHeader('x-other', '1')
+    reply.hijack().raw.writeHead(200, Object.entries(given).flat()).end('ok')
+  },
   'one by one': (reply, given) => {
     for (const [name, value] of Object.entries(given)) reply.raw.setHeader(name, value)
     reply.hijack().raw.end('ok')
@@ -41,6 +51,10 @@ const WAYS: Readonly<Record<string, (reply: FastifyReply, given: Record<string, 
     reply.raw.setHeader('x-other', '1')
     reply.hijack().raw.writeHead(200, given).end('ok')
   },
+}
+
+function inCapitals(given: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(given).map(([name, value]) => [name.toUpperCase(), value]))
 }
 
 function routesOf(given: Record<string, string>): (http: Http) => void {
@@ -74,7 +88,8 @@ test('while the app drains a response ends its connection, however its head is w
     for (const path of PATHS) {
       // Nothing but the server ends the connection here.
       const answer = await raw(port, get(path))
-      assert.match(answer, /^connection: close\r$/im, path)
+      const said = answer.match(/^connection: .*$/gim)?.map((line) => line.trim().toLowerCase())
+      assert.deepEqual(said, ['connection: close'], path)
       assert.match(answer, /^x-request-id: \S+\r$/im, path)
     }
   } finally {

@@ -5,8 +5,10 @@ import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { z } from 'zod'
-import { createApp } from '../../src/app/app.ts'
-import type { Http } from '../../src/app/service.ts'
+import { createApp, type App } from '../../src/app/app.ts'
+import { hostRule } from '../../src/app/http/hosts.ts'
+import type { AppOptions } from '../../src/app/options.ts'
+import type { Components, Http } from '../../src/app/service.ts'
 import { SluiceError } from '../../src/core/errors.ts'
 import { currentContext } from '../../src/telemetry/context.ts'
 import { serve } from './serve.ts'
@@ -134,7 +136,10 @@ test('errors say a code and the id of the request, and nothing of the inside', a
     query: new SluiceError('SLUICE_QUERY', 'relation "secret_table" does not exist'),
     away: new SluiceError('SLUICE_UNAVAILABLE', 'connect ECONNREFUSED 10.0.0.5:5432'),
     late: new SluiceError('SLUICE_TIMEOUT', '"db: query" timed out after 1000 ms'),
+    open: new SluiceError('SLUICE_BREAKER_OPEN', 'open', { details: { retryAfterMs: 7_500 } }),
     busy: new SluiceError('SLUICE_RATE_LIMITED', 'ten a minute'),
+    soon: new SluiceError('SLUICE_RATE_LIMITED', 'ten a minute', { details: { retryAfterMs: 3 } }),
+    later: new SluiceError('SLUICE_RATE_LIMITED', 'ten a day', { details: { retryAfterMs: 3_600_000 } }),
     mine: Object.assign(new Error('There is no such todo.'), { statusCode: 404, code: 'TODO_NOT_FOUND' }),
     twice: new SluiceError('SLUICE_CONFLICT', 'duplicate key of secret_key', {
       details: { constraint: 'secret_key', table: 'secret_table' },
@@ -150,9 +155,12 @@ test('errors say a code and the id of the request, and nothing of the inside', a
   const table: readonly (readonly [string, number, string, string | null])[] = [
     ['sql', 500, 'INTERNAL', null],
     ['query', 500, 'INTERNAL', null],
-    ['away', 503, 'SLUICE_UNAVAILABLE', '5'],
+    ['away', 503, 'SLUICE_UNAVAILABLE', '2'],
+    ['open', 503, 'SLUICE_BREAKER_OPEN', '8'],
     ['late', 504, 'SLUICE_TIMEOUT', null],
-    ['busy', 429, 'SLUICE_RATE_LIMITED', '5'],
+    ['busy', 429, 'SLUICE_RATE_LIMITED', '2'],
+    ['soon', 429, 'SLUICE_RATE_LIMITED', '1'],
+    ['later', 429, 'SLUICE_RATE_LIMITED', '60'],
     ['mine', 404, 'TODO_NOT_FOUND', null],
     ['twice', 409, 'SLUICE_CONFLICT', null],
     ['text', 500, 'INTERNAL', null],
@@ -211,23 +219,23 @@ test('a body over the limit, broken chunks and headers of 64 KB are refused, and
   const { port } = app.address
   const declared = await raw(
     port,
-    'POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 1073741824\r\n\r\n',
+    'POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 1073741824\r\n\r\n',
   )
   assert.match(declared, /^HTTP\/1.1 413 /)
   const chunks = `${(2 ** 20).toString(16)}\r\n${'x'.repeat(2 ** 20)}\r\n1\r\nx\r\n0\r\n\r\n`
   const sent = await raw(
     port,
-    'POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n',
+    'POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n',
     chunks,
   )
   assert.match(sent, /^HTTP\/1.1 413 /)
   const broken = await raw(
     port,
-    'POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n',
+    'POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n',
   )
   assert.match(broken, /^HTTP\/1.1 400 /)
   assert.equal(problemOf(broken)['code'], 'BAD_REQUEST')
-  const wide = await raw(port, `GET / HTTP/1.1\r\nhost: x\r\nx-wide: ${'y'.repeat(65_536)}\r\n\r\n`)
+  const wide = await raw(port, `GET / HTTP/1.1\r\nhost: localhost\r\nx-wide: ${'y'.repeat(65_536)}\r\n\r\n`)
   assert.match(wide, /^HTTP\/1.1 431 /)
   assert.equal((await fetch(`${app.address.url}/livez`)).status, 200)
 })
@@ -236,7 +244,7 @@ test('whoever sends a request too slowly is cut off with 408', async () => {
   await using app = await serve((http) => void http.get('/', () => ({ ok: true })), {
     http: { headersTimeout: '100ms' },
   })
-  const text = await raw(app.address.port, 'GET / HTTP/1.1\r\nhost: x\r\nx-slow:')
+  const text = await raw(app.address.port, 'GET / HTTP/1.1\r\nhost: localhost\r\nx-slow:')
   assert.match(text, /^HTTP\/1.1 408 /)
   assert.equal(problemOf(text)['code'], 'REQUEST_TIMEOUT')
 })
@@ -247,7 +255,7 @@ test('a body that comes too slowly is cut off with 408', async () => {
   })
   const text = await raw(
     app.address.port,
-    'POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n[1,',
+    'POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n[1,',
   )
   assert.match(text, /^HTTP\/1.1 408 /)
   assert.equal(problemOf(text)['code'], 'REQUEST_TIMEOUT')
@@ -261,8 +269,8 @@ test('a request that gives its length twice over is refused, for it could smuggl
   })
   const text = await raw(
     app.address.port,
-    'POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n' +
-      '0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+    'POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n' +
+      '0\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n',
   )
   assert.match(text, /^HTTP\/1.1 400 /)
   assert.equal(problemOf(text)['code'], 'BAD_REQUEST')
@@ -275,14 +283,14 @@ test('connections beyond the limit are closed at once, and one that ends makes r
   })
   const { port } = app.address
   const held = connect(port, '127.0.0.1')
-  held.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+  held.write('GET / HTTP/1.1\r\nhost: localhost\r\n\r\n')
   await once(held, 'data')
   const beyond = connect(port, '127.0.0.1').on('error', () => {})
   await once(beyond.resume(), 'close')
   assert.equal(beyond.bytesRead, 0)
-  held.end('GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+  held.end('GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n')
   await once(held.resume(), 'close')
-  const last = 'GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n'
+  const last = 'GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n'
   // The server may see the end a moment after the client.
   const until = AbortSignal.timeout(10_000)
   let answer = ''
@@ -298,7 +306,7 @@ test('an idle connection is closed after the keep-alive timeout, and not before 
     http: { keepAliveTimeout: '1s' },
   })
   const began = performance.now()
-  const text = await raw(app.address.port, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+  const text = await raw(app.address.port, 'GET / HTTP/1.1\r\nhost: localhost\r\n\r\n')
   const took = performance.now() - began
   assert.match(text, /^HTTP\/1.1 200 [^]*keep-alive: timeout=1/i)
   assert.ok(took >= 990 && took < 10_000, `${took} ms`)
@@ -307,7 +315,7 @@ test('an idle connection is closed after the keep-alive timeout, and not before 
 test('pipelined requests are answered in order; HTTP/1.0 and absolute addresses work', async () => {
   await using app = await serve((http) => void http.get('/:n', (request) => request.params))
   const { port } = app.address
-  const get = (n: number, rest = ''): string => `GET /${n} HTTP/1.1\r\nhost: x\r\n${rest}\r\n`
+  const get = (n: number, rest = ''): string => `GET /${n} HTTP/1.1\r\nhost: localhost\r\n${rest}\r\n`
   const piped = await raw(port, get(1) + get(2) + get(3, 'connection: close\r\n'))
   assert.deepEqual(
     [...piped.matchAll(/\{"n":"(\d)"\}/g)].map(([, n]) => n),
@@ -316,7 +324,7 @@ test('pipelined requests are answered in order; HTTP/1.0 and absolute addresses 
   assert.match(await raw(port, 'GET /7 HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 [^]*\{"n":"7"\}$/)
   const absolute = await raw(
     port,
-    'GET http://elsewhere.test/8 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+    'GET http://elsewhere.test/8 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n',
   )
   assert.match(absolute, /^HTTP\/1.1 (200|404) /)
 })
@@ -483,13 +491,55 @@ test('with http.hosts only those names are answered, on any port, and probes by 
   assert.equal(posted.match(/HTTP\/1\.1 /g)?.length, 1)
 })
 
-test('without http.hosts any name is answered, on a loopback address too', async () => {
-  await using app = await serve((http) => void http.get('/', () => ({ ok: true })))
-  const text = await raw(
-    app.address.port,
-    'GET / HTTP/1.1\r\nhost: anything.test\r\nconnection: close\r\n\r\n',
-  )
-  assert.match(text, /^HTTP\/1.1 200 /)
+test('who listens on loopback answers to the names of this machine alone, unless told otherwise', async () => {
+  const routes = (http: Http): void => void http.get('/', () => ({ ok: true }))
+  const statusAt = async (app: App, host: string): Promise<number> => {
+    const text = await raw(app.address.port, `GET / HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`)
+    return Number(text.slice(9, 12))
+  }
+  const own = ['localhost', 'LOCALHOST:80', 'todo.localhost', '127.0.0.1', '127.9.9.9:1', '[::1]:8080']
+  const foreign = ['evil.test', '10.0.0.1', 'localhost.evil.test', '127.0.0.1.evil.test', '0.0.0.0', '']
+  {
+    await using app = await serve(routes)
+    for (const name of own) assert.equal(await statusAt(app, name), 200, name)
+    for (const name of foreign) assert.equal(await statusAt(app, name), 421, name)
+    assert.equal(await statusAt(app, 'localhost'), 200)
+    // No browser leaves the header out.
+    assert.match(await raw(app.address.port, 'GET / HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 /)
+  }
+  const others: readonly Partial<AppOptions<Components>>[] = [
+    { host: '0.0.0.0' },
+    { http: { hosts: 'any' } },
+    { http: { trustProxy: true } },
+    { env: { APP_HOSTS: 'any' } },
+    { env: { APP_HOSTS: 'todo.test, evil.test' } },
+  ]
+  for (const options of others) {
+    await using app = await serve(routes, options)
+    assert.equal(await statusAt(app, 'evil.test'), 200, JSON.stringify(options))
+  }
+  await using listed = await serve(routes, { env: { APP_HOSTS: 'todo.test' } })
+  assert.equal(await statusAt(listed, 'localhost'), 421)
+  await using code = await serve(routes, { http: { hosts: ['other.test'] }, env: { APP_HOSTS: 'todo.test' } })
+  assert.equal(await statusAt(code, 'todo.test'), 421)
+  assert.equal(await statusAt(code, 'other.test:80'), 200)
+})
+
+test('what counts is whether the address that is listened on is one of loopback', () => {
+  for (const address of ['127.0.0.1', '127.1.2.3', '::1', 'localhost', 'LOCALHOST']) {
+    const rule = hostRule({ hosts: undefined, trustProxy: false, address })
+    assert.deepEqual([rule?.('localhost:1'), rule?.('evil.test'), rule?.(undefined)], [true, false, true])
+  }
+  for (const address of [
+    '0.0.0.0',
+    '::',
+    '10.0.0.1',
+    '192.168.127.1',
+    'todo.internal',
+    '127.0.0.1.evil.test',
+  ]) {
+    assert.equal(hostRule({ hosts: undefined, trustProxy: false, address }), undefined, address)
+  }
 })
 
 test('limits that contradict themselves or are none are refused with the name of the option', () => {
@@ -498,7 +548,7 @@ test('limits that contradict themselves or are none are refused with the name of
     () => make({ maxConnections: 0 }),
     /http.maxConnections: expected a whole number above 0, got 0/,
   )
-  assert.throws(() => make({ hosts: [] }), /http.hosts: expected at least one name/)
+  assert.throws(() => make({ hosts: [] }), /http.hosts: expected at least one name, or 'any'/)
   for (const name of ['a:80', 'http://a', 'a/b', '']) {
     assert.throws(() => make({ hosts: [name] }), /http.hosts: expected names or addresses without port/)
   }
@@ -539,7 +589,7 @@ test('an upgraded connection is told by preClose, and does not hold up the stop'
   })
   const client = connect(app.address.port, '127.0.0.1')
   client.on('error', () => {})
-  client.write('GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n')
+  client.write('GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n')
   await new Promise((resolve) => client.once('data', resolve))
   const closed = new Promise((resolve) => client.once('close', resolve))
   const began = performance.now()

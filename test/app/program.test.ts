@@ -138,11 +138,9 @@ test('a close that hangs gives 70 and its name; one that throws gives 1; the oth
 
 test('an event loop that is blocked during the shutdown is ended by the watchdog with 70 and the step', async () => {
   await using program = await run({ BEHAVIOUR: 'stop-blocks', BUDGET: '2s' })
-  const began = performance.now()
   program.child.kill('SIGTERM')
+  // Without the watchdog it would never end.
   assert.equal(await program.exit, 70)
-  // The budget, and as much again for a busy machine; without the watchdog it would never end.
-  assert.ok(performance.now() - began < 2_000 + 2_000)
   assert.match(program.output, /\\"stop service work\\" was under way/)
   assert.match(program.output, /programs\/service\.ts:\d+/, 'the stack names the place')
 })

@@ -76,3 +76,32 @@ test('a name decides between several, and an optional one may be missing', () =>
   const cron = definition('cron', [{ kind: 'store', optional: true }])
   assert.deepEqual(resolveRequirements({ cron })['cron']?.dependsOn, [])
 })
+
+test('a component that is only beside another is handed over and not waited for, and several are none', async () => {
+  const never = new Promise<void>(() => {})
+  let found: ComponentBase | undefined
+  const away = {
+    ...definition('broker'),
+    create: (context: Parameters<ReturnType<typeof definition>['create']>[0]) => ({
+      ...definition('broker').create(context),
+      connect: () => never,
+    }),
+  }
+  const requires = [{ kind: 'broker', optional: true, beside: true }]
+  await using app = createApp({
+    name: 'test',
+    logger: silentLogger,
+    env: { APP_PORT: '0', APP_HOST: '127.0.0.1' },
+    file: false,
+    components: { mq: away, log: definition('log', requires, (required) => (found = required('broker'))) },
+  } as Parameters<typeof createApp>[0])
+  await app.start()
+  while (app.init.status()['log']?.initialized !== true) await new Promise((resolve) => setImmediate(resolve))
+  assert.equal(found?.name, 'mq')
+  const two = resolveRequirements({
+    a: definition('broker'),
+    b: definition('broker'),
+    log: definition('log', requires),
+  })
+  assert.deepEqual(two['log']?.dependsOn, [])
+})

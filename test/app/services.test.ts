@@ -226,3 +226,79 @@ test('a start that ignores its signal does not keep the service from being stopp
   assert.equal(await stopping, 70)
   await stopped.promise
 })
+
+/** Stops an app whose time stands still, by moving it on. */
+function stopping(app: { stop(): Promise<unknown> }, clock: ManualClock): AsyncDisposable {
+  return {
+    async [Symbol.asyncDispose]() {
+      let stopped = false
+      const stop = app.stop().finally(() => (stopped = true))
+      while (!stopped) await clock.advance(100)
+      await stop
+    },
+  }
+}
+
+test('Retry-After of a waiting service says when the next attempt comes, through what it depends on too', async () => {
+  const clock = new ManualClock()
+  const db = fake('db')
+  const jobs = fake('jobs', { dependsOn: ['db'] })
+  db.connect = () => Promise.reject(new Error('not there'))
+  const app = createApp({
+    ...base,
+    clock,
+    random: () => 1,
+    components: { db: db.definition, jobs: jobs.definition },
+  })
+  app.service('work', ({ jobs: queue, http }) => void http.get('/work', () => queue.ping()))
+  await app.start()
+  await using _stop = stopping(app, clock)
+  const ask = async (): Promise<string | null> => {
+    const answer = await fetch(`${app.address.url}/work`)
+    await answer.text()
+    return answer.headers.get('retry-after')
+  }
+  const attempts = async (n: number): Promise<void> => {
+    while ((app.init.status()['db']?.attempts ?? 0) < n) await new Promise((resolve) => setImmediate(resolve))
+    while (app.init.status()['db']?.state !== 'failed') await new Promise((resolve) => setImmediate(resolve))
+  }
+  // Waits of 250 ms, 500 ms, 1 s, 2 s, 4 s with this random.
+  const waits = [250, 500, 1_000, 2_000, 4_000]
+  for (const [at, waitMs] of waits.entries()) {
+    await attempts(at + 1)
+    assert.equal(await ask(), String(Math.max(1, waitMs / 1_000)))
+    if (waitMs === 4_000) {
+      await clock.advance(2_500)
+      assert.equal(await ask(), '2')
+    } else await clock.advance(waitMs)
+  }
+  db.connect = () => Promise.resolve()
+  await clock.advance(1_500)
+  await app.init.ready()
+  assert.equal((await fetch(`${app.address.url}/work`)).status, 200)
+})
+
+test('Retry-After of a service whose start fails says when it is tried again', async () => {
+  const clock = new ManualClock()
+  let attempts = 0
+  const app = createApp({ ...base, clock, random: () => 1 })
+  app.service('late', ({ http }) => {
+    http.get('/late', () => 'ok')
+    return {
+      start: () => {
+        attempts++
+        return attempts < 5 ? Promise.reject(new Error('not yet')) : Promise.resolve()
+      },
+    }
+  })
+  await app.start()
+  await using _stop = stopping(app, clock)
+  for (const [failed, waitMs] of [250, 500, 1_000, 2_000].entries()) {
+    while (attempts <= failed) await new Promise((resolve) => setImmediate(resolve))
+    await clock.advance(0)
+    const answer = await fetch(`${app.address.url}/late`)
+    assert.equal(answer.headers.get('retry-after'), String(Math.max(1, waitMs / 1_000)))
+    await clock.advance(waitMs)
+  }
+  assert.equal((await fetch(`${app.address.url}/late`)).status, 200)
+})

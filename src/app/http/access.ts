@@ -6,6 +6,7 @@
  */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
+import { hostName, isLoopback } from '../../core/host-name.ts'
 
 export interface AccessOptions {
   readonly detail: 'local' | 'public' | 'token'
@@ -47,13 +48,4 @@ function isLocal(request: FastifyRequest, names: ReadonlySet<string>): boolean {
   }
   const name = hostName(headers.host ?? '')
   return names.has(name) || isLoopback(name)
-}
-
-function isLoopback(address: string): boolean {
-  return /^(?:::ffff:)?127(?:\.\d{1,3}){3}$/.test(address) || address === '::1'
-}
-
-/** `[::1]:8080`, `127.0.0.1:8080`, `localhost` without port and brackets. */
-export function hostName(host: string): string {
-  return (/^\[([^\]]*)\](?::\d+)?$/.exec(host)?.[1] ?? host.replace(/:\d+$/, '')).toLowerCase()
 }

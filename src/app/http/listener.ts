@@ -12,11 +12,11 @@ import type {
   ServerResponse as NodeResponse,
 } from 'node:http'
 import { randomBytes } from 'node:crypto'
-import { hostName } from './access.ts'
+import type { HostRule } from './hosts.ts'
 import type { ServerResponse } from './node-http.ts'
 import { problem, PROBLEM_TYPE } from './problem.ts'
 import { responseClass, type ResponseOptions } from './response.ts'
-import type { RoutedResponse } from './route-metrics.ts'
+import type { Served, ServedResponse } from './served.ts'
 import { currentContext, enterContext, runInContext } from '../../telemetry/context.ts'
 import { hasTraceSdk } from '../../telemetry/otel-api.ts'
 import { runInTrace, startSpan } from '../../telemetry/trace.ts'
@@ -24,8 +24,8 @@ import { runInTrace, startSpan } from '../../telemetry/trace.ts'
 export interface ListenerOptions extends ResponseOptions {
   /** Seconds after which a client may come back, while the process takes no more; undefined when it does. */
   readonly shedding: () => number | undefined
-  /** Names that are answered, without port and brackets; undefined for any. */
-  readonly hosts: ReadonlySet<string> | undefined
+  /** Which names are answered; undefined for any. Asked late, because the configuration decides. */
+  readonly hosts: () => HostRule | undefined
 }
 
 export interface Listener {
@@ -40,8 +40,8 @@ export interface Listener {
 }
 
 /**
- * These are answered whatever happens: an orchestrator that cannot see the app restarts it, which helps nobody, and an
- * operator needs to see it most while it is overwhelmed.
+ * These are answered whatever happens and by any name: an orchestrator that cannot see the app restarts it, which helps
+ * nobody, and asks by address; an operator needs to see it most while it is overwhelmed.
  */
 const ALWAYS: ReadonlySet<string> = new Set(['/livez', '/readyz', '/startupz', '/health', '/metrics'])
 
@@ -69,25 +69,30 @@ export function createListener(options: ListenerOptions): Listener {
     requestId: (request) => currentContext()?.requestId ?? idOf(request),
     wrap: (handler) => (request, response) => {
       requests++
+      const traceparent = request.headers['traceparent']
+      const served: Served = {
+        requestId: idOf(request),
+        traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+        beganAt: performance.now(),
+        route: undefined,
+      }
+      ;(response as ServedResponse).served = served
       const retryAfter = shedding()
       if (retryAfter !== undefined && !isAlways(request.url ?? '')) {
         refuse(request, response, OVERLOADED, { 'retry-after': String(retryAfter) })
         return
       }
-      if (hosts !== undefined && !isAnswered(request, hosts)) {
+      const rule = hosts()
+      if (rule !== undefined && !rule(request.headers.host) && !isAlways(request.url ?? '')) {
         refuse(request, response, MISDIRECTED)
         return
       }
-      const requestId = idOf(request)
-      ;(response as RoutedResponse).requestId = requestId
-      const traceparent = request.headers['traceparent']
-      const context = { requestId, traceparent: typeof traceparent === 'string' ? traceparent : undefined }
-      if (hasTraceSdk()) runInContext(context, () => traced(request, response, handler))
+      if (hasTraceSdk()) runInContext(served, () => traced(request, response, handler))
       else if (response instanceof Response && currentContext() === undefined) {
         // Made by Node's parser, which takes the context back when this returns.
-        enterContext(context)
+        enterContext(served)
         handler(request, response)
-      } else runInContext(context, () => handler(request, response))
+      } else runInContext(served, () => handler(request, response))
     },
   }
 }
@@ -113,18 +118,17 @@ function traced(
   })
 }
 
-/** Orchestrators ask by address; what they may see is guarded by itself, or is one word. */
-function isAnswered(request: IncomingMessage, hosts: ReadonlySet<string>): boolean {
-  return hosts.has(hostName(request.headers.host ?? '')) || isAlways(request.url ?? '')
-}
-
 interface Refusal {
   readonly status: number
   readonly body: Buffer
 }
 
 const OVERLOADED = refusal(503, 'OVERLOADED', 'The service is overloaded; ask again later.')
-const MISDIRECTED = refusal(421, 'MISDIRECTED_REQUEST', 'This service is not asked by that host name.')
+const MISDIRECTED = refusal(
+  421,
+  'MISDIRECTED_REQUEST',
+  'This service does not answer to that host name; http.hosts lists those that it does.',
+)
 
 function refusal(status: number, code: string, detail: string): Refusal {
   return { status, body: Buffer.from(JSON.stringify(problem(status, code, { detail }))) }

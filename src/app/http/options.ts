@@ -1,7 +1,7 @@
 /** Limits of the HTTP server. Every one is on by default, because the first client that tests them is never a friend. */
-import { hostName } from './access.ts'
 import { durationMs, type Duration } from '../../core/duration.ts'
 import { invalidArgument } from '../../core/errors.ts'
+import { isHostName } from '../../core/host-name.ts'
 
 export interface HttpOptions {
   /** `APP_BODY_LIMIT`: largest body in bytes; 413 beyond. @default 1048576 (1 MiB) */
@@ -22,8 +22,11 @@ export interface HttpOptions {
   readonly maxParamLength?: number
   /** Whose X-Forwarded-* headers are believed: everyone's, or those of these addresses and networks. @default nobody's */
   readonly trustProxy?: boolean | string | readonly string[]
-  /** Host names that are answered, on any port; 421 for others. Probes, `/health` and `/metrics` are not held to it. @default any */
-  readonly hosts?: readonly string[]
+  /**
+   * Host names that are answered, on any port; 421 for others. Probes, `/health` and `/metrics` are not held to it.
+   * @default those of this machine where it listens on loopback and no proxy is trusted, else 'any'
+   */
+  readonly hosts?: readonly string[] | 'any'
   /** Turns requests away with 503 before the process is overwhelmed. @default on */
   readonly overload?: OverloadOptions | false
   /** Serve `/openapi.json` to whoever may see detail, to everyone, or not at all. @default 'detail' */
@@ -46,8 +49,8 @@ export interface HttpLimits {
   readonly maxParamLength: number
   readonly openapi: 'detail' | 'public' | false
   readonly trustProxy: boolean | string | string[]
-  /** In lower case and without brackets; undefined for any. */
-  readonly hosts: ReadonlySet<string> | undefined
+  /** Undefined where the configuration decides. */
+  readonly hosts: readonly string[] | 'any' | undefined
   readonly overload: { readonly maxLoopDelayMs: number; readonly maxMemory: number } | undefined
 }
 
@@ -88,18 +91,15 @@ function positive(value: number, option: string): number {
   throw invalidArgument(option, 'a whole number above 0', value)
 }
 
-function hostNames(given: readonly string[]): ReadonlySet<string> {
-  if (given.length === 0)
-    throw invalidArgument('http.hosts', 'at least one name; leave it out for any', given)
+function hostNames(given: readonly string[] | 'any'): readonly string[] | 'any' {
+  if (given === 'any') return given
+  if (given.length === 0) throw invalidArgument('http.hosts', "at least one name, or 'any'", given)
   for (const name of given) {
-    if (!HOST.test(name))
+    if (!isHostName(name))
       throw invalidArgument('http.hosts', 'names or addresses without port or scheme', name)
   }
-  return new Set(given.map(hostName))
+  return [...given]
 }
-
-/** A name or IPv4 address, or an IPv6 address with or without brackets. */
-const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\]|[\da-f]*:[\da-f:.]*:[\da-f:.]*)$/i
 
 function share(value: number, option: string): number {
   if (value > 0 && value <= 1) return value

@@ -3,7 +3,7 @@
  * no stack, SQL, host or message of an unexpected error. That is in the log, under the same request id.
  */
 import { STATUS_CODES } from './node-http.ts'
-import { isSluiceError, type ErrorCode } from '../../core/errors.ts'
+import { isSluiceError, type ErrorCode, type SluiceError } from '../../core/errors.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 
@@ -37,6 +37,7 @@ const STATUS_OF: Partial<Record<ErrorCode, number>> = {
   SLUICE_TIMEOUT: 504,
   SLUICE_RATE_LIMITED: 429,
   SLUICE_CONFLICT: 409,
+  SLUICE_NOT_FOUND: 404,
 }
 
 /** What a client is told to do, where the message itself may say too much. */
@@ -44,42 +45,66 @@ const DETAIL_OF: Partial<Record<ErrorCode, string>> = {
   SLUICE_TIMEOUT: 'A dependency did not answer in time.',
   SLUICE_RATE_LIMITED: 'Too many requests.',
   SLUICE_CONFLICT: 'The change conflicts with existing or concurrent data.',
+  SLUICE_NOT_FOUND: 'There is nothing of that name.',
 }
 
-/** Seconds after which a client may ask again. */
-export const RETRY_AFTER_SECONDS = 5
+/** Seconds after which a client may ask again, where nobody knows better. */
+const RETRY_AFTER_SECONDS = 2
+const MAX_RETRY_AFTER_SECONDS = 60
+
+/** Whole seconds for `Retry-After`: one at least, so that nobody asks in a circle. */
+export function retryAfterSeconds(ms: number): number {
+  return Math.min(MAX_RETRY_AFTER_SECONDS, Math.max(1, Math.ceil(ms / 1_000)))
+}
 
 export interface Answer {
   readonly problem: Problem
-  readonly retryAfter: boolean
+  /** Seconds for `Retry-After`; undefined where none is sent. */
+  readonly retryAfter: number | undefined
   /** Nobody expected this error: it belongs into the log with its stack. */
   readonly unexpected: boolean
 }
 
-/** What to answer for an error that a route threw. */
-export function answerFor(error: unknown, requestId: string): Answer {
+/**
+ * What to answer for an error that a route threw. `reconnectMs`: milliseconds until the next attempt to connect a
+ * component of this name.
+ */
+export function answerFor(
+  error: unknown,
+  requestId: string,
+  reconnectMs: (component: string) => number,
+): Answer {
   const request_id = requestId
   if (isSluiceError(error)) {
     const status = STATUS_OF[error.code]
     if (status !== undefined) {
       const detail = DETAIL_OF[error.code] ?? 'A dependency is not available at the moment.'
-      const retryAfter = status === 503 || status === 429
+      const retryAfter = status === 503 || status === 429 ? secondsUntil(error, reconnectMs) : undefined
       return { problem: problem(status, error.code, { detail, request_id }), retryAfter, unexpected: false }
     }
-    return { problem: problem(500, 'INTERNAL', { request_id }), retryAfter: false, unexpected: true }
+    return { problem: problem(500, 'INTERNAL', { request_id }), retryAfter: undefined, unexpected: true }
   }
   const status = clientStatus(error)
   if (status === undefined) {
-    return { problem: problem(500, 'INTERNAL', { request_id }), retryAfter: false, unexpected: true }
+    return { problem: problem(500, 'INTERNAL', { request_id }), retryAfter: undefined, unexpected: true }
   }
   const code = codeOf(error, status)
   const detail = error instanceof Error && error.message !== '' ? { detail: error.message } : {}
   const errors = issuesOf(error)
   return {
     problem: problem(status, code, { ...detail, request_id, ...(errors && { errors }) }),
-    retryAfter: false,
+    retryAfter: undefined,
     unexpected: false,
   }
+}
+
+/** When the same request may go better: what failed says so itself, or its component does. */
+function secondsUntil(error: SluiceError, reconnectMs: (component: string) => number): number {
+  const { code, component, details } = error
+  const given = details?.['retryAfterMs']
+  if (typeof given === 'number') return retryAfterSeconds(given)
+  const isAway = code === 'SLUICE_NOT_READY' || code === 'SLUICE_UNAVAILABLE'
+  return isAway && component !== undefined ? retryAfterSeconds(reconnectMs(component)) : RETRY_AFTER_SECONDS
 }
 
 /** A status of 4xx that the error carries: the service, or Fastify, meant it for the client. */

@@ -2,21 +2,14 @@
  * `http_server_request_duration_seconds` by method, route and status, from the first byte to the response's head.
  * The route is its pattern, never the address that was asked for, so that no client can make new series.
  */
-import type { ServerResponse } from 'node:http'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ResponseMetrics, ServedResponse } from './served.ts'
 import type { HistogramCell, Metrics } from '../../telemetry/metric.ts'
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'])
 
-/** A response that knows whose it is. */
-export interface RoutedResponse extends ServerResponse {
-  route: RouteMetrics | undefined
-  /** Goes out as x-request-id. */
-  requestId: string | undefined
-}
-
 /** Cells of one route, made when a method and status first occur; a hot route finds its own by two map reads. */
-export class RouteMetrics {
+export class RouteMetrics implements ResponseMetrics {
   readonly #make: (method: string, status: number) => HistogramCell
   readonly #cells = new Map<string, Map<number, HistogramCell>>()
   // Nearly every response of a route is like the one before it.
@@ -63,10 +56,35 @@ export function observeRoutes(http: FastifyInstance, metrics: Metrics): RouteMet
   http.addHook('onRoute', (route) => {
     route.config = Object.assign({}, route.config, { [CELLS]: cellsOf(route.url) })
   })
+  const configOf = configReader()
   http.addHook('onRequest', (request, reply, done) => {
-    const config = request.routeOptions.config as { readonly [CELLS]?: RouteMetrics }
-    ;(reply.raw as RoutedResponse).route = config[CELLS]
+    const { served } = reply.raw as ServedResponse
+    if (served !== undefined) served.route = configOf(request)[CELLS]
     done()
   })
   return cellsOf('unmatched')
+}
+
+interface ObservedConfig {
+  readonly [CELLS]?: RouteMetrics
+}
+
+/**
+ * Reads what `request.routeOptions.config` is, without the object of twelve fields that Fastify makes whenever it is asked
+ * for `routeOptions`. Where the config really lies is looked for once, under one of the request's symbols; a Fastify
+ * that keeps it elsewhere is asked in the open way.
+ */
+function configReader(): (request: FastifyRequest) => ObservedConfig {
+  let place: symbol | undefined
+  let isLookedFor = false
+  return (request) => {
+    const held = request as unknown as Readonly<Record<symbol, { readonly config: ObservedConfig }>>
+    if (place !== undefined) return held[place]!.config
+    const config = request.routeOptions.config as ObservedConfig
+    if (!isLookedFor) {
+      isLookedFor = true
+      place = Object.getOwnPropertySymbols(request).find((symbol) => held[symbol]?.config === config)
+    }
+    return config
+  }
 }

@@ -4,16 +4,19 @@ import { Server as NetServer, type Socket } from 'node:net'
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { limitBodies } from './body.ts'
 import { compilersFactory } from './compilers.ts'
+import { hostRule, type HostRule } from './hosts.ts'
 import { createListener, type ListenerOptions } from './listener.ts'
 import { createServer, STATUS_CODES } from './node-http.ts'
 import type { HttpLimits } from './options.ts'
-import { answerFor, problem, PROBLEM_TYPE, RETRY_AFTER_SECONDS, type Problem } from './problem.ts'
+import { answerFor, problem, PROBLEM_TYPE, type Problem } from './problem.ts'
 import { isSluiceError } from '../../core/errors.ts'
 import type { Logger } from '../../telemetry/log.ts'
 
-export interface ServerOptions extends ListenerOptions {
+export interface ServerOptions extends Omit<ListenerOptions, 'hosts'> {
   readonly limits: HttpLimits
   readonly log: Logger
+  /** Milliseconds until the next attempt to connect a component. */
+  readonly reconnectMs: (component: string) => number
 }
 
 /** Limits that the configuration decides. */
@@ -22,6 +25,10 @@ export interface LateLimits {
   readonly maxJsonDepth: number
   readonly requestTimeoutMs: number
   readonly keepAliveTimeoutMs: number
+  /** Address that it listens on. */
+  readonly host: string
+  /** Host names that are answered; undefined where none are listed. */
+  readonly hosts: readonly string[] | 'any' | undefined
 }
 
 export interface AppServer {
@@ -52,8 +59,9 @@ const MAX_PATH_SHOWN = 200
 const CHECK_TIMEOUTS_MS = 2_000
 
 export function createHttpServer(options: ServerOptions): AppServer {
-  const { limits, log } = options
-  const listener = createListener(options)
+  const { limits } = options
+  let rule: HostRule | undefined
+  const listener = createListener({ ...options, hosts: () => rule })
   const sockets = new Set<Socket>()
   const upgraded = new Set<Socket>()
   let accepted = 0
@@ -84,7 +92,7 @@ export function createHttpServer(options: ServerOptions): AppServer {
     forceCloseConnections: false,
     trustProxy: limits.trustProxy,
     genReqId: listener.requestId,
-    frameworkErrors: (error, request, reply) => sendError(log, error, request, reply),
+    frameworkErrors: (error, request, reply) => sendError(options, error, request, reply),
     clientErrorHandler: refuseSocket,
     // Typed for ajv alone; what it is given and must give back is in compilers.ts.
     schemaController: { compilersFactory: compilersFactory() as never },
@@ -92,7 +100,7 @@ export function createHttpServer(options: ServerOptions): AppServer {
   // Injected requests are served before `configure`.
   let jsonDepth = 100
   limitBodies(app, () => jsonDepth)
-  app.setErrorHandler((error, request, reply) => sendError(log, error, request, reply))
+  app.setErrorHandler((error, request, reply) => sendError(options, error, request, reply))
   app.setNotFoundHandler((request, reply) => {
     const path = (request.url.split('?', 1)[0] ?? '').slice(0, MAX_PATH_SHOWN)
     const detail = `There is no route ${request.method} ${path}.`
@@ -123,7 +131,8 @@ export function createHttpServer(options: ServerOptions): AppServer {
       accepting = false
       NetServer.prototype.close.call(server)
     },
-    configure({ bodyLimit, maxJsonDepth, requestTimeoutMs, keepAliveTimeoutMs }) {
+    configure({ bodyLimit, maxJsonDepth, requestTimeoutMs, keepAliveTimeoutMs, host, hosts: listed }) {
+      rule = hostRule({ hosts: limits.hosts ?? listed, trustProxy: limits.trustProxy, address: host })
       jsonDepth = maxJsonDepth
       server.requestTimeout = requestTimeoutMs
       server.headersTimeout = Math.min(limits.headersTimeoutMs, requestTimeoutMs)
@@ -148,12 +157,17 @@ function watchUpgrades(server: Server, onUpgrade: (socket: Socket) => void): voi
   server.on('newListener', watch)
 }
 
-function sendError(log: Logger, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const answer = answerFor(error, request.id)
+function sendError(
+  { log, reconnectMs }: ServerOptions,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const answer = answerFor(error, request.id, reconnectMs)
   const facts = { requestId: request.id, method: request.method, route: request.routeOptions.url }
   if (answer.unexpected) log.error({ err: error, ...facts }, 'a route failed')
   else if (isSluiceError(error)) log.debug({ err: error, ...facts }, 'a route was refused by a dependency')
-  if (answer.retryAfter) void reply.header('retry-after', RETRY_AFTER_SECONDS)
+  if (answer.retryAfter !== undefined) void reply.header('retry-after', answer.retryAfter)
   void sendProblem(reply, answer.problem)
 }
 
