@@ -173,7 +173,7 @@ export function createBroker(context: ComponentContext<RabbitmqConfig>): Compone
     return operations.run(
       PUBLISH,
       (call) => {
-        const traceparent = activeTraceparent()
+        const traceparent = options.traceparent === undefined ? activeTraceparent() : undefined
         if (traceparent !== undefined) {
           frame.envelope.headers['cloudEvents:traceparent'] = traceparent
           // Where tools that know nothing of CloudEvents look.

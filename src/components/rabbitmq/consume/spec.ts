@@ -37,6 +37,8 @@ export interface SubscribeOptions<T = unknown> {
   readonly map?: (raw: RawMessage) => MappedMessage
   /** Heed priorities. The queue is then a classic one, on one node: quorum queues have none. @default false */
   readonly priorities?: boolean
+  /** One process reads at a time, and another when that one is gone; order is then kept over processes too. @default false */
+  readonly singleActive?: boolean
   /** Messages that the queue takes; more are refused to their publisher. @default no limit */
   readonly maxLength?: number
 }
@@ -58,6 +60,7 @@ export interface SubscriptionSpec {
   readonly schema: StandardSchema | undefined
   readonly map: ((raw: RawMessage) => MappedMessage) | undefined
   readonly priorities: boolean
+  readonly singleActive: boolean
   readonly maxLength: number | undefined
 }
 
@@ -110,6 +113,7 @@ export function toSpec(
     schema: options.schema as StandardSchema | undefined,
     map: options.map,
     priorities: options.priorities ?? false,
+    singleActive: options.singleActive ?? false,
     maxLength:
       options.maxLength === undefined ? undefined : whole('maxLength', options.maxLength, 1, 2 ** 31),
   }

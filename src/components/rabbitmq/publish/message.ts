@@ -19,6 +19,8 @@ export interface PublishOptions extends Pick<CallOptions, 'signal' | 'timeout'> 
   readonly version?: number
   /** When it happened. @default now */
   readonly time?: Date
+  /** W3C trace context that it belongs to. @default that of the caller */
+  readonly traceparent?: string
   /** Further attributes of the envelope: names of lower-case letters and digits. @default none */
   readonly extensions?: Readonly<Record<string, string>>
   /** Headers of yours: at most 50, 8,000 characters; none that begins with `sluice-`, `cloudEvents` or `x-death`. */
@@ -79,7 +81,7 @@ export function toFrame(topic: string, data: unknown, options: PublishOptions, c
     throw invalidArgument('time', 'a valid Date', time)
   const contentType = options.contentType ?? (isBytes(data) ? 'application/octet-stream' : 'application/json')
   const plan = delay === undefined ? undefined : delayOf(delay, exchange, context.exchange)
-  const { headers: own, subject, version, extensions, expires, correlationId, replyTo } = options
+  const { headers: own, subject, version, extensions, expires, correlationId, replyTo, traceparent } = options
   // One object after another, and no spreading: this runs for each message.
   const headers: Record<string, unknown> = cloudEventHeaders(
     {
@@ -89,10 +91,12 @@ export function toFrame(topic: string, data: unknown, options: PublishOptions, c
       time: time.toISOString(),
       subject,
       schemaversion: version,
+      traceparent,
       extensions,
     },
     AMQP_PREFIX,
   )
+  if (traceparent !== undefined) headers['traceparent'] = traceparent
   if (own !== undefined) Object.assign(headers, checkHeaders(own))
   if (plan !== undefined) Object.assign(headers, plan.headers, { [HEADER.exchange]: exchange })
   const first = plan === undefined ? exchange : delayName(plan.level)

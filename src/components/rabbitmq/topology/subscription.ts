@@ -27,8 +27,12 @@ export async function declareSubscription(
   })
 }
 
-function queueArguments(spec: SubscriptionSpec, dead: string): Readonly<Record<string, string | number>> {
+function queueArguments(
+  spec: SubscriptionSpec,
+  dead: string,
+): Readonly<Record<string, string | number | boolean>> {
   return {
+    ...(spec.singleActive ? { 'x-single-active-consumer': true } : {}),
     ...(spec.priorities
       ? { 'x-queue-type': 'classic', 'x-max-priority': MAX_PRIORITY }
       : { ...QUORUM, ...SAFE_DEAD_LETTERS }),

@@ -12,7 +12,7 @@ import { brokerText, driverCode } from '../connect/errors.ts'
 import { delayHeader, delayName, DUE_EXCHANGE, HEADER, toExchange, UNROUTABLE } from './names.ts'
 import { levelMs } from './delay-levels.ts'
 
-type Arguments = Readonly<Record<string, string | number>>
+type Arguments = Readonly<Record<string, string | number | boolean>>
 
 /** A queue that is on several nodes where there are several, and does not give a message up before its next queue has it. */
 export const QUORUM: Arguments = Object.freeze({ 'x-queue-type': 'quorum' })
