@@ -7,6 +7,7 @@ import { toError } from '../core/errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { GaugeCell, Metrics } from '../telemetry/metric.ts'
 import type { EngineDatabase } from './database.ts'
+import { HorizonWatch, type Horizon } from './horizon.ts'
 
 export interface QueueFacts {
   readonly queue: string
@@ -35,30 +36,33 @@ const MAX_RUNNING = 50_000
 const LIMIT = '5s'
 const PRIORITIES = `'{0,1,2,3,4,5,6,7,8,9}'::smallint[]`
 
+/** Not in an open lot. In words that do not depend on the row of the queue, so that the ids are hashed once. */
+const NOT_TAKEN = '(attempt > 0 or id not in (select id from open))'
+
 /** out: queue, ready, scheduled, running, dead, oldestReadyMs */
 export const QUEUE_FACTS = `
-with lot as materialized (
-  select t.queue, count(*)::int as n from (select unnest(ids) as id from sluice.lot) l join sluice.task t on t.id = l.id
+with open as materialized (select unnest(ids) as id from sluice.lot),
+lot as materialized (
+  select t.queue, count(*)::int as n from open join sluice.task t on t.id = open.id
   where t.attempt = 0 and t.owner is null group by t.queue),
 running as materialized (
   select queue, sum(n)::int as n from (
     select queue, count(*)::int as n from (
       select queue from sluice.task where owner is not null limit ${MAX_RUNNING}) r group by queue
     union all select queue, n from lot) r group by queue)
-select q.name as queue, greatest(0, p.ready + k.ready - coalesce(l.n, 0))::int as ready, (p.scheduled + k.scheduled)::int as scheduled,
+select q.name as queue, (p.ready + k.ready)::int as ready, (p.scheduled + k.scheduled)::int as scheduled,
   coalesce(r.n, 0) as running, d.dead::int as dead,
   greatest(0, extract(epoch from clock_timestamp() - least(p.oldest, k.oldest)) * 1000)::float8 as "oldestReadyMs"
 from (select id, name from sluice.queue order by id limit ${MAX_QUEUES}) q
 left join running r on r.queue = q.id
-left join lot l on l.queue = q.id
 cross join lateral (
   select (select count(*) from (select from sluice.task where queue = q.id and prio = any(${PRIORITIES}) and owner is null
-      and key is null and run_at <= clock_timestamp() limit ${MAX_COUNT}) x) as ready,
+      and key is null and run_at <= clock_timestamp() and ${NOT_TAKEN} limit ${MAX_COUNT}) x) as ready,
     (select count(*) from (select from sluice.task where queue = q.id and prio = any(${PRIORITIES}) and owner is null
       and key is null and run_at > clock_timestamp() limit ${MAX_COUNT}) x) as scheduled,
     (select min(o.run_at) from unnest(${PRIORITIES}) as u(prio) cross join lateral (
       select run_at from sluice.task where queue = q.id and prio = u.prio and owner is null and key is null
-        and run_at <= clock_timestamp() order by run_at limit 1) o) as oldest) p
+        and run_at <= clock_timestamp() and ${NOT_TAKEN} order by run_at limit 1) o) as oldest) p
 cross join lateral (
   select count(*) filter (where run_at <= clock_timestamp()) as ready,
     count(*) filter (where run_at > clock_timestamp()) as scheduled, min(run_at) filter (where run_at <= clock_timestamp()) as oldest
@@ -68,24 +72,8 @@ cross join lateral (
   select count(*) as dead from (select from sluice.dead where queue = q.id limit ${MAX_COUNT}) x) d
 where p.ready + k.ready + p.scheduled + k.scheduled + coalesce(r.n, 0) + d.dead > 0`
 
-/** out: one row: workers, xminAgeMs, pid and app of the oldest transaction */
-export const SERVER_FACTS = `
-with oldest as (
-  select xact_start as since, pid, application_name as app from pg_stat_activity
-  where backend_xmin is not null and xact_start is not null and pid <> pg_backend_pid()
-  union all
-  select prepared, null, gid from pg_prepared_xacts
-  order by 1 limit 1)
-select (select count(*)::int from sluice.worker where dead_at is null) as workers,
-  coalesce((select extract(epoch from clock_timestamp() - since) * 1000 from oldest), 0)::float8 as "xminAgeMs",
-  (select pid from oldest) as pid, (select app from oldest) as app`
-
-interface ServerRow {
-  readonly workers: number
-  readonly xminAgeMs: number
-  readonly pid: number | null
-  readonly app: string | null
-}
+/** out: one row: workers */
+const WORKERS = 'select count(*)::int as workers from sluice.worker where dead_at is null'
 
 export interface FactsOptions {
   readonly db: EngineDatabase
@@ -104,6 +92,7 @@ const COUNTS = ['ready', 'scheduled', 'running', 'dead'] as const
 export class Facts {
   readonly #options: FactsOptions
   readonly #gauges: Readonly<Record<(typeof COUNTS)[number] | 'oldest', (queue: string) => GaugeCell>>
+  readonly #horizon: HorizonWatch
   #shown = new Set<string>()
   #current: EngineFacts | undefined
   #timer: Timer | undefined
@@ -114,6 +103,7 @@ export class Facts {
 
   constructor(options: FactsOptions) {
     this.#options = options
+    this.#horizon = new HorizonWatch(options.clock)
     const { metrics, db } = options
     const gauge = (name: string, help: string): ((queue: string) => GaugeCell) => {
       const family = metrics.gauge(`sluice_engine_${name}`, help)
@@ -187,12 +177,12 @@ export class Facts {
   async read(): Promise<EngineFacts> {
     const { db } = this.#options
     const call = { label: 'sluice.facts', timeout: LIMIT, idempotent: true } as const
-    const server = await db.queryOne<ServerRow>(SERVER_FACTS, [], call)
+    const { workers = 0 } = (await db.queryOne<{ workers: number }>(WORKERS, [], call)) ?? {}
+    const horizon = await this.#horizon.read(db, call)
     const queues = await db.query<QueueFacts>(QUEUE_FACTS, [], call)
-    const { workers = 0, xminAgeMs = 0 } = server ?? {}
-    this.#current = { queues, workers, xminAgeMs }
+    this.#current = { queues, workers, xminAgeMs: horizon.ageMs }
     this.#show(queues)
-    this.#warn(server)
+    this.#warn(horizon)
     return this.#current
   }
 
@@ -209,12 +199,11 @@ export class Facts {
     this.#shown = shown
   }
 
-  #warn(server: ServerRow | undefined): void {
-    const isOld = (server?.xminAgeMs ?? 0) > (this.#options.xminWarnMs ?? XMIN_WARN_MS)
+  #warn({ ageMs, pid, app }: Horizon): void {
+    const isOld = ageMs > (this.#options.xminWarnMs ?? XMIN_WARN_MS)
     if (isOld && !this.#warned) {
-      const { pid, app } = server ?? {}
       this.#options.log.warn(
-        { durationMs: Math.round(server?.xminAgeMs ?? 0), pid, app },
+        { durationMs: Math.round(ageMs), pid, app },
         'a transaction has been open for long: until it ends the server clears away nothing that was done',
       )
     }

@@ -41,6 +41,8 @@ interface Entry {
   readonly chore: Chore
   timer: Timer | undefined
   running: Promise<void> | undefined
+  /** In a row. */
+  failures: number
 }
 
 export class Chores {
@@ -55,7 +57,7 @@ export class Chores {
 
   /** Does `chore` about every `everyMs`, in one process at a time. The answer ends that. */
   add(name: string, everyMs: number, chore: Chore): () => void {
-    const entry: Entry = { name, everyMs, chore, timer: undefined, running: undefined }
+    const entry: Entry = { name, everyMs, chore, timer: undefined, running: undefined, failures: 0 }
     this.#entries.add(entry)
     if (this.#isOpen) this.#later(entry)
     return () => {
@@ -93,7 +95,8 @@ export class Chores {
     )
   }
 
-  async #look({ name, everyMs, chore }: Entry): Promise<void> {
+  async #look(entry: Entry): Promise<void> {
+    const { name, everyMs, chore } = entry
     const { db, log } = this.#options
     const { signal } = this.#stopping
     try {
@@ -104,11 +107,19 @@ export class Chores {
         signal,
       })
       if (turn !== undefined) await chore(signal)
+      entry.failures = 0
     } catch (error) {
-      if (!signal.aborted) log.debug({ err: toError(error), chore: name }, 'a chore failed')
+      if (signal.aborted) return
+      entry.failures += 1
+      // A single one is over by the next turn; what fails again and again lets its table grow.
+      const level = entry.failures % TELL_EVERY === 0 ? 'warn' : 'debug'
+      log[level]({ err: toError(error), chore: name, failures: entry.failures }, 'a chore failed')
     }
   }
 }
+
+/** Failures in a row. */
+const TELL_EVERY = 3
 
 /** Rows deleted by one statement. */
 const STEP = 1_000

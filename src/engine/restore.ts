@@ -117,6 +117,8 @@ async function repair(tx: Transaction): Promise<Restored> {
     `insert into sluice.meta (k, v) select 'system', system_identifier::text from pg_control_system()
      on conflict (k) do update set v = excluded.v`,
   )
+  // The cluster that the dump is of may go on: what both send to a broker must not have the same ids.
+  await tx.execute(`delete from sluice.meta where k = 'events.source'`)
   return { moved: before?.moved === true, rows }
 }
 

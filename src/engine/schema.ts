@@ -78,11 +78,14 @@ create table sluice.lot (
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500,
   autovacuum_vacuum_cost_delay = 0);
 create index lot_queue on sluice.lot (queue);
+-- Packing them would take longer than writing them as they are.
+alter table sluice.lot alter column ids set storage external;
 ${CLAIM_PROCEDURES}
 
 -- Unique for a window of time, longer than the task lives.
 create table sluice.once (queue int not null, uniq text not null, until timestamptz not null, task bigint,
   primary key (queue, uniq)) with (fillfactor = 70);
+create index once_until on sluice.once (until);
 
 -- Starts of tasks by slot of time, the last one that of its slot: what a rate over all processes is counted by.
 create table sluice.rate (queue int not null, key text not null, width float8 not null, slot bigint not null,
@@ -101,6 +104,7 @@ create table sluice.dead (
   primary key (id)
 );
 create index dead_queue on sluice.dead (queue, died, id);
+create index dead_died on sluice.dead (died, id);
 
 -- Results that were asked to be kept.
 create table sluice.done (

@@ -11,6 +11,7 @@ import { silentLogger } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import type { Metrics } from '../../src/telemetry/metric.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
+import { take } from './lots-support.ts'
 import { newTask, ownTables, server, worker } from './tasks-support.ts'
 
 const options = { skip: server.skip, timeout: 60_000 }
@@ -75,6 +76,24 @@ test(
     await facts.close()
   },
 )
+
+test('tasks of an open lot are running, and not the oldest that is ready', options, async () => {
+  await using tables = await ownTables()
+  const { db } = tables
+  const id = await worker(db)
+  await enqueueTasks(
+    db,
+    Array.from({ length: 60 }, () => newTask({ run_at: '2020-01-01T00:00:00Z' })),
+  )
+  assert.equal((await take(db, id, 60)).length, 60)
+  await enqueueTasks(db, [newTask({}), newTask({})])
+  const { facts } = factsOf(db)
+  facts.open()
+  const one = (await facts.read()).queues.find(({ queue }) => queue === 'one')
+  assert.deepEqual([one?.ready, one?.running], [2, 60])
+  assert.ok((one?.oldestReadyMs ?? Infinity) < 86_400_000)
+  await facts.close()
+})
 
 test('counting stops early, however many tasks there are', options, async () => {
   await using tables = await ownTables()

@@ -187,7 +187,15 @@ test(
     const lease = { id: await worker(db), signal: new AbortController().signal }
     await enqueueTasks(db, many(120))
     const engine = { db, clock: new ManualClock() } as unknown as Engine
-    const source = poolSource({ engine, queueId: 1, queueName: 'one', wake: () => {} })
+    const source = poolSource({
+      engine,
+      queueId: 1,
+      queueName: 'one',
+      wake: () => {},
+      names: () => [],
+      handles: () => false,
+      left: () => {},
+    })
     const tasks = [...(await source.claim(lease, 60)), ...(await source.claim(lease, 60))]
     const [first] = lotsOf(tasks)
     // Behind the back of the source, as a settling whose answer is on its way.

@@ -3,6 +3,7 @@
  * only, which each statement compares, so that an owner that was frozen and comes back moves nothing.
  */
 import { STATEMENT_TIMEOUT_MS, type Queryable } from '../database.ts'
+import { readsOf } from './reads.ts'
 import type { Position } from './window.ts'
 
 /** The place of a cursor, and who may move it. */
@@ -13,7 +14,16 @@ export interface CursorOwner {
   readonly epoch: string
 }
 
-export interface CursorMove extends CursorOwner, Position {}
+export interface CursorMove extends CursorOwner, Position {
+  /** As it was when the cursor was read: what the subscription reads has not changed since. */
+  readonly reads: number
+}
+
+export interface StoredCursor extends Position {
+  readonly reads: number
+  /** What the subscription reads. */
+  readonly patterns: readonly string[]
+}
 
 /**
  * in: $1 ref, $2 shard
@@ -22,22 +32,28 @@ export interface CursorMove extends CursorOwner, Position {}
 const READ = `
 select coalesce(a.n, (select max(n) from sluice.tick where n < l.tick), (select min(n) from sluice.tick))::text as tick,
   case when a.n is not null and b.n is not null then l.till::text end as till,
-  case when a.n is not null and b.n is not null then l.pos::text else '0' end as pos
-from sluice.lease l left join sluice.tick a on a.n = l.tick left join sluice.tick b on b.n = l.till
+  case when a.n is not null and b.n is not null then l.pos::text else '0' end as pos,
+  ${readsOf('s')} as reads, s.patterns
+from sluice.lease l join sluice.sub s on s.id = l.ref left join sluice.tick a on a.n = l.tick left join sluice.tick b on b.n = l.till
 where l.kind = 's' and l.ref = $1 and l.shard = $2`
 
-export async function readCursor(db: Queryable, ref: number, shard: number): Promise<Position | undefined> {
-  return db.queryOne<Position>(READ, [ref, shard], { label: 'sluice.cursor.read' })
+export async function readCursor(
+  db: Queryable,
+  ref: number,
+  shard: number,
+): Promise<StoredCursor | undefined> {
+  return db.queryOne<StoredCursor>(READ, [ref, shard], { label: 'sluice.cursor.read' })
 }
 
 /**
  * in: $1 json array of moves
- * out: ref, shard of those that moved; one that is not there has another owner by now
+ * out: ref, shard of those that moved; one that is not there has another owner by now, or its subscription reads more
  */
 const MOVE = `
 update sluice.lease l set tick = c.tick, till = c.till, pos = c.pos, moved = clock_timestamp()
-from json_to_recordset($1::json) as c(ref int, shard smallint, owner bigint, epoch bigint, tick bigint, till bigint, pos bigint)
+from json_to_recordset($1::json) as c(ref int, shard smallint, owner bigint, epoch bigint, tick bigint, till bigint, pos bigint, reads int)
 where l.kind = 's' and l.ref = c.ref and l.shard = c.shard and l.owner = c.owner and l.epoch = c.epoch
+  and exists (select from sluice.sub s where s.id = c.ref and ${readsOf('s')} = c.reads)
 returning l.ref, l.shard`
 
 /** For each move, whether it was still its owner's. May run inside the handler's transaction. */

@@ -1,5 +1,6 @@
 /** What people ask about the log: topics, and how far subscriptions are behind. */
 import type { EngineDatabase } from '../database.ts'
+import { readersOf } from './reads.ts'
 
 export interface TopicFacts {
   readonly id: number
@@ -30,6 +31,8 @@ export interface SubscriptionFacts {
   readonly dead: number
   /** Milliseconds since a cursor of its moved last. */
   readonly idleMs: number
+  /** Live programs that subscribe to it. */
+  readonly processes: number
 }
 
 const SUBSCRIPTIONS = `
@@ -38,7 +41,8 @@ select s.id, s.name, s.patterns, s.queue, s.missed::text, s.paused_at is not nul
   (select count(distinct t.key)::int from sluice.task t where t.queue = s.queue and t.key is not null) as "parkedKeys",
   (select count(*)::int from sluice.dead d where d.queue = s.queue) as dead,
   coalesce((select extract(epoch from clock_timestamp() - max(l.moved)) * 1000 from sluice.lease l
-    where l.kind = 's' and l.ref = s.id), 0)::float8 as "idleMs"
+    where l.kind = 's' and l.ref = s.id), 0)::float8 as "idleMs",
+  jsonb_array_length(${readersOf('s')}) as processes
 from sluice.sub s order by s.name limit 1000`
 
 export function subscriptionFacts(db: EngineDatabase): Promise<readonly SubscriptionFacts[]> {

@@ -8,6 +8,9 @@
  *
  * What a subscription reads is decided by topic ids. A topic that is made while it reads is learned of before the first
  * window that holds an event of it is read (see topics.ts), so that a pattern misses nothing.
+ *
+ * A question that is not answered would hold up all of them for good. Whoever watches calls `giveUpStalled`: who waits for
+ * it then fails, and asks again.
  */
 import { onAbort, waitOrAbort } from '../../core/abort.ts'
 import { SluiceError } from '../../core/errors.ts'
@@ -38,6 +41,12 @@ interface Interest {
   readonly topics: Set<number>
 }
 
+interface Question {
+  readonly what: string
+  readonly at: number
+  readonly controller: AbortController
+}
+
 export interface LogReaderOptions {
   readonly engine: Pick<Engine, 'db' | 'clock' | 'random' | 'wake'>
   readonly topics: Topics
@@ -59,6 +68,7 @@ export class LogReader {
   #onHint: (() => void) | undefined
   #advancing: Promise<void> | undefined
   #lastTickAt = -Infinity
+  readonly #asked = new Set<Question>()
 
   constructor(options: LogReaderOptions) {
     this.#options = options
@@ -89,6 +99,20 @@ export class LogReader {
     }
   }
 
+  /** Gives up what the database was asked so long ago; how many questions. */
+  giveUpStalled(limitMs: number): number {
+    const before = this.#options.engine.clock.monotonic() - limitMs
+    const stalled = [...this.#asked].filter(({ at }) => at < before)
+    for (const { what, controller } of stalled) {
+      controller.abort(
+        new SluiceError('SLUICE_TIMEOUT', `the database did not answer for ${limitMs} ms: ${what}`, {
+          retryable: true,
+        }),
+      )
+    }
+    return stalled.length
+  }
+
   /** Ends every wait. */
   async close(): Promise<void> {
     this.#offHints()
@@ -113,7 +137,7 @@ export class LogReader {
     const key = `${this.#generation}:${from.tick}:${from.till ?? ''}:${from.pos}`
     let page = this.#pages.get(key)
     if (page !== undefined) return page
-    page = this.#read(from)
+    page = this.#asking('what is in the log', () => this.#read(from))
     this.#pages.set(key, page)
     page.then(
       (found) => {
@@ -141,6 +165,17 @@ export class LogReader {
     const page = await readPage(engine.db, this.#union, from, till)
     moment('events.read', page.rows.length)
     return page
+  }
+
+  async #asking<T>(what: string, ask: () => Promise<T>): Promise<T> {
+    const controller = new AbortController()
+    const question: Question = { what, at: this.#options.engine.clock.monotonic(), controller }
+    this.#asked.add(question)
+    try {
+      return await waitOrAbort(ask(), controller.signal)
+    } finally {
+      this.#asked.delete(question)
+    }
   }
 
   async #know(newestTopic: number): Promise<void> {
@@ -185,7 +220,7 @@ export class LogReader {
     this.#lastTickAt = clock.monotonic()
     let ticked: Awaited<ReturnType<typeof writeTick>>
     try {
-      ticked = await writeTick(db, signal)
+      ticked = await this.#asking('a tick', () => writeTick(db, signal))
     } catch (error) {
       this.#hinted = true
       throw error

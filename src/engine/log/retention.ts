@@ -3,6 +3,7 @@
  * runs it holds a lock; locks on tables are waited for briefly, and what they hinder is done the next time.
  *
  * - A partition holds about a day of ids, so that a quiet log is not kept for ever; the default one is a net.
+ * - Of a quiet log, whose partition is not full after days, old rows are deleted from the oldest one (trim.ts).
  * - A partition is old when a tick that is older than the retention has seen ids beyond it.
  * - A subscription that has not read what is dropped is told how much: `missed` grows, and it goes on behind it.
  * - Old ticks are thinned: after ten minutes one a second is left, after a day one a minute. Readers choose among those
@@ -10,6 +11,7 @@
  */
 import type { EngineDatabase, Transaction } from '../database.ts'
 import { RETENTION_LOCK } from '../locks.ts'
+import { deleteRows, oldRows, rowsAt, type OldRows } from './trim.ts'
 
 /** Publishers wait behind whoever waits for a table. */
 const LOCK_TIMEOUT = '100ms'
@@ -17,6 +19,8 @@ const MIN_IDS = 10_000
 const MAX_IDS = 50_000_000
 /** Two minutes in an hour. */
 const HOUR_OF_MINUTES = 30
+/** Batches of rows at once; the rest the next time. */
+const MAX_TRIMS = 20
 
 export interface Missed {
   readonly subscription: string
@@ -26,6 +30,8 @@ export interface Missed {
 export interface Tended {
   readonly made: readonly string[]
   readonly dropped: readonly string[]
+  /** Rows that were deleted from a partition that stays. */
+  readonly trimmed: number
   readonly missed: readonly Missed[]
 }
 
@@ -50,10 +56,18 @@ export async function tendLog(
   const missed: Missed[] = []
   for (;;) {
     const drop = await underLock(db, signal, (tx) => dropOldest(tx, retentionMs, matches))
-    if (drop?.name === undefined) return { made, dropped, missed }
+    if (drop?.name === undefined) break
     dropped.push(drop.name)
     missed.push(...drop.missed)
   }
+  let trimmed = 0
+  for (let i = 0; i < MAX_TRIMS; i++) {
+    const trim = await underLock(db, signal, (tx) => trimOldest(tx, retentionMs, matches))
+    if (trim === undefined || trim.rows === 0) break
+    trimmed += trim.rows
+    missed.push(...trim.missed)
+  }
+  return { made, dropped, trimmed, missed: summed(missed) }
 }
 
 /** Undefined where another process holds the lock. */
@@ -143,12 +157,44 @@ async function dropOldest(
   return { name: oldest.name, missed }
 }
 
-/** Events of the partition that a subscription has not read, added to what it missed. */
+interface Trimmed {
+  readonly rows: number
+  readonly missed: readonly Missed[]
+}
+
+async function trimOldest(
+  tx: Transaction,
+  retentionMs: number,
+  matches: (patterns: readonly string[], topic: string) => boolean,
+): Promise<Trimmed> {
+  const [oldest] = await tx.query<Partition>(PARTITIONS)
+  const rows = oldest === undefined ? undefined : await oldRows(tx, oldest.name, retentionMs)
+  if (oldest === undefined || rows === undefined) return { rows: 0, missed: [] }
+  const missed = await countMissed(tx, oldest.name, matches, rows)
+  return { rows: await deleteRows(tx, oldest.name, rows), missed }
+}
+
+/** One line a subscription, however many batches there were. */
+function summed(missed: readonly Missed[]): readonly Missed[] {
+  const sums = new Map<string, number>()
+  for (const { subscription, events } of missed) {
+    sums.set(subscription, (sums.get(subscription) ?? 0) + events)
+  }
+  return [...sums].map(([subscription, events]) => ({ subscription, events }))
+}
+
+/** Events of the partition, or those rows of it, that a subscription has not read, added to what it missed. */
 async function countMissed(
   tx: Transaction,
   partition: string,
   matches: (patterns: readonly string[], topic: string) => boolean,
+  rows?: OldRows,
 ): Promise<readonly Missed[]> {
+  const those =
+    rows === undefined
+      ? ''
+      : `and exists (select from ${rowsAt(4)} where e.topic = g.topic and e.xid = g.xid::xid8 and e.id = g.id)`
+  const more = rows === undefined ? [] : [rows.topics, rows.xids, rows.ids]
   const missed: Missed[] = []
   const subscriptions = await tx.query<{ id: number; name: string; patterns: string[]; shard: number }>(
     `select s.id, s.name, s.patterns, l.shard from sluice.sub s
@@ -161,8 +207,8 @@ async function countMissed(
       `select count(*)::int as events from sluice.lease l join sluice.tick a on a.n = l.tick
          left join sluice.tick b on b.n = l.till join sluice.${partition} e on e.topic = any($3::int[])
        where l.kind = 's' and l.ref = $1 and l.shard = $2 and not pg_visible_in_snapshot(e.xid, a.snap)
-         and not (b.n is not null and e.id <= l.pos and pg_visible_in_snapshot(e.xid, b.snap))`,
-      [id, shard, own],
+         and not (b.n is not null and e.id <= l.pos and pg_visible_in_snapshot(e.xid, b.snap)) ${those}`,
+      [id, shard, own, ...more],
     )
     const events = row?.events ?? 0
     if (events === 0) continue

@@ -30,16 +30,16 @@ const FIND = 'select id, shards, queue from sluice.sub where name = $1'
 
 /**
  * in: $1 name, $2 patterns, $3 shards, $4 queue, $5 tick; null for the oldest
- * effect: rows of sluice.sub and sluice.lease, where the name is new; else its patterns
+ * effect: rows of sluice.sub and sluice.lease, where the name is new
  */
 const ENSURE = `
 with s as (
   insert into sluice.sub (name, patterns, shards, queue) values ($1, $2, $3, $4)
-  on conflict (name) do update set patterns = excluded.patterns
-  returning id, (xmax = 0) as made)
+  on conflict (name) do nothing
+  returning id)
 insert into sluice.lease (kind, ref, shard, tick, moved)
 select 's', s.id, g, coalesce($5::bigint, (select min(n) from sluice.tick)), clock_timestamp()
-from s, generate_series(0, $3::int - 1) g where s.made
+from s, generate_series(0, $3::int - 1) g
 on conflict (kind, ref, shard) do nothing`
 
 /** The subscription, made where it is new. SLUICE_CONFLICT where it has another number of shards. */
@@ -58,12 +58,18 @@ export async function ensureSubscription(
     idempotent: true,
   })
   const row = await db.queryOne<SubscriptionRow>(FIND, [name], { label: 'sluice.sub' })
-  // It was made above, and rows of subscriptions are never deleted.
-  if (row!.shards === shards) return row!
+  if (row === undefined) {
+    throw new SluiceError('SLUICE_UNAVAILABLE', `subscription "${name}" was removed in this moment`, {
+      retryable: true,
+    })
+  }
+  if (row.shards === shards) return row
   throw new SluiceError(
     'SLUICE_CONFLICT',
-    `subscription "${name}" has ${row!.shards} shards, and this program asks for ${shards}`,
-    { hint: 'Use the same number in all programs, or another name.' },
+    `subscription "${name}" has ${row.shards} shards, and this program asks for ${shards}`,
+    {
+      hint: 'Use the same number in all programs, or another name; or stop them all and remove the subscription.',
+    },
   )
 }
 

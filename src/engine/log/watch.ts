@@ -1,5 +1,6 @@
 /** What the subscriptions of a process want to know again and again, asked for all of them at once. */
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
+import { readersOf, readsOf } from './reads.ts'
 
 /**
  * in: $1 queues
@@ -29,21 +30,28 @@ export async function dueTasks(
 export interface SubscriptionState {
   readonly id: number
   readonly paused: boolean
+  /** What it reads, and the number of that. */
+  readonly patterns: readonly string[]
+  readonly reads: number
+  /** Patterns of each other program that is alive and has it. */
+  readonly others: readonly (readonly string[])[]
   /** Replays that are not over. */
   readonly replays: readonly number[]
 }
 
-/** in: $1 ids · out: what is asked of each */
+/** in: $1 ids, $2 worker, $3 component that ask · out: what is asked of each */
 const STATES = `
-select s.id, s.paused_at is not null as paused,
+select s.id, s.paused_at is not null as paused, s.patterns, ${readsOf('s')} as reads,
+  ${readersOf('s', 'w.id is not distinct from $2::bigint and c.component = $3')} as others,
   array(select r.id from sluice.replay r where r.sub = s.id and r.finished is null order by r.id) as replays
 from sluice.sub s where s.id = any($1::int[])`
 
 export function subscriptionStates(
   db: EngineDatabase,
   ids: readonly number[],
+  self: { readonly worker: string | undefined; readonly component: string },
 ): Promise<readonly SubscriptionState[]> {
-  return db.query(STATES, [ids], {
+  return db.query(STATES, [ids, self.worker ?? null, self.component], {
     label: 'sluice.sub.states',
     idempotent: true,
     timeout: STATEMENT_TIMEOUT_MS,

@@ -1,11 +1,12 @@
 /**
- * Where the ready tasks of a queue begin, for each priority: before it the index holds what was claimed already. Usually
- * the server clears that away as it goes, and looking from the beginning costs nothing; a transaction that stays open
- * keeps it from doing so, and each look would walk all that was claimed since.
+ * Where the ready tasks of a queue begin, for each priority: before it stand those of open lots, and in the index those
+ * that were claimed and that the server has not cleared away, which a transaction that stays open keeps it from. A look
+ * from the beginning walks past all of them; others begin where the last tasks were found.
  *
- * Only while looks from the beginning are slow do others begin where the last tasks were found. What became ready behind
- * that (a transaction that committed late, a task that was freed) is found by the next look from the beginning, which
- * comes after ten times what the last one took, and after five seconds at most.
+ * What became ready behind that (a transaction that committed late, a task that was freed) is found by the next look from
+ * the beginning. It comes at once when a look brought less than it could take, as nothing is gained then; else after ten
+ * times what the last one took, a tenth of a second at least. Where walking past is slow in itself it comes no sooner for
+ * a look that brought little, after five seconds at most, and the others begin a little before.
  */
 import type { Clock } from '../../core/clock.ts'
 import type { HeldTask } from './task.ts'
@@ -19,15 +20,17 @@ export const FROM_THE_BEGINNING: readonly number[] = Object.freeze(
 const SLOW_MS = 20
 const SLOW_PER_TASK_MS = 0.05
 const REST_FACTOR = 10
-const MIN_REST_MS = 250
+const MIN_REST_MS = 100
+const MIN_SLOW_REST_MS = 250
 const MAX_REST_MS = 5_000
-/** Transactions that commit this much later than others are found all the same. */
+/** Where looks are slow, transactions that commit this much later than others are found all the same. */
 const MARGIN_MS = 100
 
 export interface Look {
   /** Milliseconds since 1970 by the database's clock, by priority. */
   readonly from: readonly number[]
-  found(tasks: readonly HeldTask[]): void
+  /** Whether to look again at once, from the beginning. */
+  found(tasks: readonly HeldTask[]): boolean
 }
 
 export class ClaimPosition {
@@ -35,28 +38,35 @@ export class ClaimPosition {
   readonly #lows: number[] = [...FROM_THE_BEGINNING]
   /** No look from the beginning before. */
   #restUntil = -Infinity
+  #isSlow = false
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
     this.#clock = clock
   }
 
-  look(): Look {
+  /** `limit`: tasks that it takes at most. */
+  look(limit: number): Look {
     const startedAt = this.#clock.monotonic()
-    const whole = startedAt >= this.#restUntil
+    const isWhole = startedAt >= this.#restUntil
+    const margin = this.#isSlow ? MARGIN_MS : 0
     return {
-      from: whole ? FROM_THE_BEGINNING : [...this.#lows],
+      from: isWhole ? FROM_THE_BEGINNING : this.#lows.map((low) => Math.max(0, low - margin)),
       found: (tasks) => {
-        if (whole) this.#judge(this.#clock.monotonic() - startedAt, tasks.length)
-        for (const { prio, run_at } of tasks) {
-          if (run_at - MARGIN_MS > (this.#lows[prio] ?? Infinity)) this.#lows[prio] = run_at - MARGIN_MS
-        }
+        const isFull = tasks.length >= limit
+        if (isWhole) this.#judge(this.#clock.monotonic() - startedAt, tasks.length, isFull)
+        for (const { prio, run_at } of tasks)
+          if (run_at > (this.#lows[prio] ?? Infinity)) this.#lows[prio] = run_at
+        if (isWhole || isFull || this.#isSlow) return false
+        this.#restUntil = -Infinity
+        return true
       },
     }
   }
 
-  #judge(tookMs: number, tasks: number): void {
-    const limit = SLOW_MS + SLOW_PER_TASK_MS * tasks
-    const restMs = Math.min(MAX_REST_MS, Math.max(MIN_REST_MS, REST_FACTOR * tookMs))
-    this.#restUntil = tookMs > limit ? this.#clock.monotonic() + restMs : -Infinity
+  #judge(tookMs: number, tasks: number, isFull: boolean): void {
+    this.#isSlow = tookMs > SLOW_MS + SLOW_PER_TASK_MS * tasks
+    const leastMs = this.#isSlow ? MIN_SLOW_REST_MS : MIN_REST_MS
+    const restMs = Math.min(MAX_REST_MS, Math.max(leastMs, REST_FACTOR * tookMs))
+    this.#restUntil = this.#isSlow || isFull ? this.#clock.monotonic() + restMs : -Infinity
   }
 }

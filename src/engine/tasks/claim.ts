@@ -13,23 +13,35 @@ import type { HeldTask } from './task.ts'
  */
 const CLAIM = 'call sluice.take_tasks($1, $2, $3, $4, null)'
 
-/** `position`: kept by who claims again and again, for the sake of speed. */
+/**
+ * Up to `limit` tasks. `position`: kept by who claims again and again, for the sake of speed; a look that begins there
+ * and brings too little is followed by another one, and `onLost` called where that fails and the first brought some.
+ */
 export async function claimTasks(
   db: EngineDatabase,
   queue: number,
   worker: string,
   limit: number,
   position?: ClaimPosition,
+  onLost: () => void = () => undefined,
 ): Promise<HeldTask[]> {
-  const look = position?.look()
+  const look = position?.look(limit)
   const row = await db.queryOne<{ taken: string | null }>(
     CLAIM,
     [queue, worker, limit, look?.from ?? FROM_THE_BEGINNING],
     { label: 'sluice.claim', idempotent: false, timeout: STATEMENT_TIMEOUT_MS },
   )
   const tasks = JSON.parse(row?.taken ?? '[]') as HeldTask[]
-  look?.found(tasks)
-  return tasks.sort(byUrgency)
+  const wantsMore = look?.found(tasks) ?? false
+  tasks.sort(byUrgency)
+  if (!wantsMore) return tasks
+  try {
+    return [...tasks, ...(await claimTasks(db, queue, worker, limit - tasks.length, position))]
+  } catch (error) {
+    if (tasks.length === 0) throw error
+    onLost()
+    return tasks
+  }
 }
 
 export function byUrgency(a: HeldTask, b: HeldTask): number {

@@ -87,21 +87,23 @@ export function failTasks(
   return db.query<FailedAnswer>(FAIL, [JSON.stringify(items), worker], { ...CALL, label: 'sluice.fail' })
 }
 
-/** in: $1 ids, $2 attempts, $3 worker · out: ids · effect: ready again, the attempt given back */
+/** in: $1 ids, $2 attempts, $3 worker, $4 delay in ms · out: ids · effect: ready again, or due later, the attempt given back */
 export const RELEASE = `
-update sluice.task t set owner = null, attempt = t.attempt - 1
+update sluice.task t set owner = null, attempt = t.attempt - 1,
+  run_at = case when $4::float8 > 0 then clock_timestamp() + $4::float8 * interval '1 ms' else t.run_at end
 from unnest($1::bigint[], $2::smallint[]) a(id, attempt)
 where t.id = a.id and t.attempt = a.attempt and t.owner is not distinct from $3 returning t.id`
 
-/** Gives tasks back that were not run to an end through no fault of theirs: at a shutdown. */
+/** Gives tasks back that were not run to an end through no fault of theirs: at a shutdown, or for a program that knows them. */
 export async function releaseTasks(
   db: Queryable,
   tasks: readonly Ended[],
   worker: string,
+  delayMs = 0,
 ): Promise<Set<string>> {
   const rows = await db.query<{ id: string }>(
     RELEASE,
-    [tasks.map(({ id }) => id), tasks.map(({ attempt }) => attempt), worker],
+    [tasks.map(({ id }) => id), tasks.map(({ attempt }) => attempt), worker, delayMs],
     { ...CALL, label: 'sluice.release' },
   )
   return new Set(rows.map(({ id }) => id))

@@ -3,6 +3,8 @@
 export interface LaneTask {
   readonly id: string
   readonly key: string
+  /** Where it is not the queue's. */
+  readonly name?: string | undefined
   readonly prio: number
   /** Attempts so far: a task that had one keeps its place. */
   readonly attempt: number

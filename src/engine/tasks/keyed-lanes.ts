@@ -20,26 +20,33 @@ export interface LanesOptions {
   readonly perLane?: number | undefined
   /** Delayed tasks that are kept in memory. @default 20000 */
   readonly maxLater?: number | undefined
+  /** Tasks of that name are for others: `takeForeign` has them, and `take` does not. @default none is */
+  readonly isForeign?: ((name: string | undefined) => boolean) | undefined
 }
 
 const PRIORITIES = 10
+/** Where lanes stand whose next task is for others: behind all priorities. */
+const FOREIGN = PRIORITIES
 
 export class Lanes {
   readonly #width: number
   readonly #perLane: number
   readonly #maxLater: number
+  readonly #isForeign: (name: string | undefined) => boolean
   readonly #lanes = new Map<string, Lane>()
   /** Every task that waits in a lane, and every one that runs. */
   readonly #waiting = new Set<string>()
   readonly #running = new Map<string, LaneTask>()
   readonly #ready: readonly Set<Lane>[] = Array.from({ length: PRIORITIES }, () => new Set())
+  readonly #foreign = new Set<Lane>()
   readonly #times = new TimeHeap<Lane>()
   /** Lanes that lack tasks, so that not all of them have to be asked. */
   readonly #skipping = new Set<Lane>()
   #later = 0
   #lostLater: number | undefined
 
-  constructor({ width = 1, perLane = 200, maxLater = 20_000 }: LanesOptions = {}) {
+  constructor({ width = 1, perLane = 200, maxLater = 20_000, isForeign = () => false }: LanesOptions = {}) {
+    this.#isForeign = isForeign
     this.#width = width
     this.#perLane = perLane
     this.#maxLater = maxLater
@@ -82,20 +89,21 @@ export class Lanes {
   take(limit: number, now: number): LaneTask[] {
     this.#passTime(now)
     const taken: LaneTask[] = []
-    for (const lanes of this.#ready) {
-      for (const lane of lanes) {
-        if (taken.length >= limit) return taken
-        this.#ripen(lane, now)
-        const [task] = lane.tasks.splice(nextIn(lane, this.#width === 1, now), 1)
-        if (task === undefined) continue
-        this.#waiting.delete(task.id)
-        this.#running.set(task.id, task)
-        lane.running++
-        taken.push(task)
-        this.#place(lane, now)
-      }
-    }
+    for (const lanes of this.#ready) this.#takeFrom(lanes, limit, now, taken)
     return taken
+  }
+
+  /** The same of those that are for others. */
+  takeForeign(limit: number, now: number): LaneTask[] {
+    this.#passTime(now)
+    const taken: LaneTask[] = []
+    this.#takeFrom(this.#foreign, limit, now, taken)
+    return taken
+  }
+
+  /** What is for others has changed. */
+  sortAnew(now: number): void {
+    for (const lane of this.#lanes.values()) this.#place(lane, now)
   }
 
   /** It is done, dead or cancelled: the next of its key may run. */
@@ -169,6 +177,20 @@ export class Lanes {
     return Math.min(at ?? Infinity, this.#lostLater)
   }
 
+  #takeFrom(lanes: ReadonlySet<Lane>, limit: number, now: number, taken: LaneTask[]): void {
+    for (const lane of lanes) {
+      if (taken.length >= limit) return
+      this.#ripen(lane, now)
+      const [task] = lane.tasks.splice(nextIn(lane, this.#width === 1, now), 1)
+      if (task === undefined) continue
+      this.#waiting.delete(task.id)
+      this.#running.set(task.id, task)
+      lane.running++
+      taken.push(task)
+      this.#place(lane, now)
+    }
+  }
+
   #lane(key: string): Lane {
     let lane = this.#lanes.get(key)
     if (lane === undefined) {
@@ -223,20 +245,24 @@ export class Lanes {
   /** Puts the lane where it belongs now: among the ready ones, among those that wait for a time, or away. */
   #place(lane: Lane, now: number): void {
     this.#ripen(lane, now)
-    if (lane.ready !== undefined) this.#ready[lane.ready]?.delete(lane)
+    if (lane.ready !== undefined) this.#readyAt(lane.ready).delete(lane)
     lane.ready = undefined
     if (lane.running >= this.#width) return
     const next = lane.tasks[nextIn(lane, this.#width === 1, now)]
     const from = Math.max(lane.blockedUntil, next?.dueAt ?? -Infinity)
     if (next !== undefined && from <= now) {
-      lane.ready = Math.min(Math.max(next.prio, 0), PRIORITIES - 1)
-      this.#ready[lane.ready]?.add(lane)
+      lane.ready = this.#isForeign(next.name) ? FOREIGN : Math.min(Math.max(next.prio, 0), PRIORITIES - 1)
+      this.#readyAt(lane.ready).add(lane)
       return
     }
     const at =
       next === undefined && lane.blockedUntil <= now ? lane.nextLater : Math.min(from, lane.nextLater)
     if (at < Infinity) this.#lookAt(lane, at)
     else if (lane.running === 0 && lane.skippedFrom === undefined) this.#lanes.delete(lane.key)
+  }
+
+  #readyAt(at: number): Set<Lane> {
+    return this.#ready[at] ?? this.#foreign
   }
 
   #lookAt(lane: Lane, at: number): void {

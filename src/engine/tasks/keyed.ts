@@ -6,8 +6,10 @@
  * - It has an owner and counts its attempt from the claim on, as every task: what is claimed, cancelled, freed after a
  *   crash or dead is so for all to see, and ends are guarded in the same way.
  * - A task that still has an owner is not claimed again, whoever that is, and its key waits for it.
+ * - One that the owner of its shard has no handler for is offered to the others (tasks/keyed-offers.ts).
  */
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
+import { HELD } from './claim-sql.ts'
 import type { HeldTask } from './task.ts'
 import { UNIQ_AT_CLAIM } from './unique-name.ts'
 
@@ -58,8 +60,7 @@ with c as materialized (
   for update of t skip locked)
 update sluice.task t set owner = $2, attempt = t.attempt + 1, uniq = ${UNIQ_AT_CLAIM}
 where t.id = any(array(select id from c))
-returning t.id, t.queue, t.name, t.prio, t.attempt, t.max_attempt, t.key, t.uniq, t.grp, t.body, t.head, t.errs,
-  extract(epoch from t.run_at)::float8 * 1000 as run_at, extract(epoch from t.made)::float8 * 1000 as made`
+returning ${HELD}`
 
 /** Those of the tasks that are the worker's now, in the order asked for. */
 export async function claimKeyed(
@@ -88,6 +89,8 @@ export interface KeyedRow {
   readonly id: string
   readonly shard: number
   readonly key: string
+  /** Null where it is the queue's. */
+  readonly name: string | null
   readonly prio: number
   /** Attempts so far. One that has none is new, else it keeps its place in its key. */
   readonly attempt: number
@@ -96,7 +99,7 @@ export interface KeyedRow {
   readonly dueIn: number
 }
 
-const COLUMNS = `t.id::text as id, t.shard, t.key, t.prio, t.attempt, t.owner is not null as held,
+const COLUMNS = `t.id::text as id, t.shard, t.key, t.name, t.prio, t.attempt, t.owner is not null as held,
   greatest(0, extract(epoch from t.run_at - (select clock_timestamp())) * 1000)::float8 as "dueIn"`
 
 /** in: $1 ids · out: those that are there, and whether their queue is paused */

@@ -21,19 +21,22 @@ import { byUrgency } from './claim.ts'
 import type { ClaimPosition } from './claim-position.ts'
 import type { HeldTask, Lot } from './task.ts'
 
-/** Column by column. */
+/** A value each; one where all have the same; null where none has one. */
+type Column<T> = readonly T[] | null
+
 type Packed = readonly [
   /** With commas. */
   ids: string,
-  names: readonly (string | null)[],
-  prios: readonly number[],
-  maxAttempts: readonly number[],
+  names: Column<string | null>,
+  prios: Column<number>,
+  maxAttempts: Column<number>,
   bodies: readonly (string | null)[],
-  /** Whole milliseconds, as the next. */
+  /** Microseconds, so that a look begins where the last one ended. */
   runAts: readonly number[],
+  /** Whole milliseconds. */
   mades: readonly number[],
-  heads: readonly (string | null)[] | null,
-  groups: readonly (string | null)[] | null,
+  heads: Column<string | null>,
+  groups: Column<string | null>,
 ]
 
 interface LotRow {
@@ -51,7 +54,7 @@ export interface Taken {
   readonly tasks: HeldTask[]
   /** Undefined where there was nothing plain. */
   readonly lot: Lot | undefined
-  /** Some were passed over: there may be others behind them. */
+  /** Some were passed over, or not looked at: there may be others. */
   readonly hasPassed: boolean
 }
 
@@ -69,7 +72,7 @@ export async function takeLot(
   position: ClaimPosition,
   now: () => number,
 ): Promise<Taken> {
-  const look = position.look()
+  const look = position.look(limit)
   // Counted from before the statement, so that it is not older than it seems.
   const takenAt = now()
   const row = await db.queryOne<LotRow>(TAKE_LOT, [queue, worker, limit, look.from], {
@@ -81,8 +84,8 @@ export async function takeLot(
   if (row !== undefined && row.lotId !== null && row.packed !== null) {
     lot = unpack(row.lotId, row.packed, queue, takenAt, tasks)
   }
-  look.found(tasks)
-  return { tasks: tasks.sort(byUrgency), lot, hasPassed: (row?.passed ?? 0) > 0 }
+  const hasSkipped = look.found(tasks)
+  return { tasks: tasks.sort(byUrgency), lot, hasPassed: hasSkipped || (row?.passed ?? 0) > 0 }
 }
 
 function unpack(id: string, text: string, queue: number, takenAt: number, into: HeldTask[]): Lot {
@@ -92,22 +95,26 @@ function unpack(id: string, text: string, queue: number, takenAt: number, into: 
     into.push({
       id: taskId,
       queue,
-      name: names[n]!,
-      prio: prios[n]!,
+      name: at(names, n),
+      prio: at(prios, n) ?? 0,
       attempt: 1,
-      max_attempt: maxAttempts[n]!,
+      max_attempt: at(maxAttempts, n) ?? 0,
       key: null,
       uniq: null,
-      grp: groups?.[n] ?? null,
+      grp: at(groups, n),
       body: bodies[n]!,
-      head: heads?.[n] ?? null,
+      head: at(heads, n),
       errs: null,
-      run_at: runAts[n]!,
+      run_at: runAts[n]! / 1_000,
       made: mades[n]!,
       lot,
     })
   }
   return lot
+}
+
+function at<T>(column: Column<T>, n: number): T | null {
+  return column === null ? null : (column[column.length === 1 ? 0 : n] as T)
 }
 
 /**

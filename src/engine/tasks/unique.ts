@@ -8,7 +8,7 @@
  *   transaction.
  * - A name begins with `q:` where it is given up as soon as the task runs; the claim does that (tasks/unique-name.ts).
  */
-import { SluiceError } from '../../core/errors.ts'
+import { isSluiceError, SluiceError } from '../../core/errors.ts'
 import type { Queryable } from '../database.ts'
 import { WINDOWED_SHARD } from './claim-sql.ts'
 import type { NewTask } from './task.ts'
@@ -17,7 +17,7 @@ export interface UniqueTask extends NewTask {
   readonly uniq: string
   /** Milliseconds for which there may be one; undefined for as long as there is one. */
   readonly windowMs?: number | undefined
-  /** One that waits gets this one's data and due time. */
+  /** One that waits gets this one's data, priority, group and due time; its key stays. */
   readonly replace?: boolean | undefined
 }
 
@@ -30,9 +30,15 @@ const RECORD = `(queue int, name text, prio smallint, shard smallint, delay floa
   max_attempt smallint, key text, uniq text, grp text, body text, head text, "windowMs" float8)`
 const DUE = `coalesce(a.run_at, clock_timestamp() + a.delay * interval '1 ms')`
 
-/** in: $1 json array of tasks · out: id, queue, uniq of those that were put in · effect: rows of sluice.task */
+const REPLACED = `body = a.body, head = a.head, prio = a.prio, grp = a.grp, run_at = ${DUE}`
+
+/** The limit of waiting is set until the end of the transaction, which is that of the statement where there is no other. */
+const BEGIN = `select pg_current_xact_id() as xid,
+  case when $2::int is not null then set_config('lock_timeout', $2::text, true) end as wait`
+
+/** in: $1 json array of tasks, $2 ms · out: id, queue, uniq of those that were put in · effect: rows of sluice.task */
 export const INSERT_UNIQUE = `
-with x as materialized (select pg_current_xact_id() as xid)
+with x as materialized (${BEGIN})
 insert into sluice.task (xid, queue, name, prio, shard, run_at, max_attempt, key, uniq, grp, body, head)
 select case when a.key is not null then x.xid end, a.queue, a.name, a.prio, a.shard, ${DUE}, a.max_attempt, a.key, a.uniq,
   a.grp, a.body, a.head
@@ -41,11 +47,11 @@ on conflict (queue, uniq) where uniq is not null do nothing
 returning id::text as id, queue, uniq`
 
 /**
- * in: $1 json array of tasks · out: id, queue, uniq of those whose window was free
+ * in: $1 json array of tasks, $2 ms · out: id, queue, uniq of those whose window was free
  * effect: rows of sluice.task, and of sluice.once, which name them
  */
 export const INSERT_ONCE = `
-with x as materialized (select pg_current_xact_id() as xid),
+with x as materialized (${BEGIN}),
 a as materialized (
   select a.*, x.xid, nextval('sluice.task_id_seq') as id from x, json_to_recordset($1::json) as a${RECORD}),
 o as (
@@ -60,13 +66,13 @@ select a.id, case when a.key is not null then a.xid end, a.queue, a.name, a.prio
 from a join o on o.task = a.id
 returning id::text as id, queue, (select a.uniq from a where a.id = task.id) as uniq`
 
-/** in: $1 json array of tasks · out: id, queue, uniq of those that still wait · effect: their data and due time are these */
+/** in: $1 json array of tasks · out: id, queue, uniq of those that still wait · effect: their data, priority, group and due time are these */
 export const REPLACE = `
 with a as materialized (
   select a.*, t.id from json_to_recordset($1::json) as a${RECORD}
   join sluice.task t on t.queue = a.queue and t.uniq = a.uniq
   where t.owner is null order by a.queue, a.uniq for update of t)
-update sluice.task t set body = a.body, head = a.head, run_at = ${DUE} from a where t.id = a.id and t.owner is null
+update sluice.task t set ${REPLACED} from a where t.id = a.id and t.owner is null
 returning t.id::text as id, t.queue, t.uniq`
 
 /** The same for tasks that a window names. */
@@ -75,7 +81,7 @@ with a as materialized (
   select a.*, t.id from json_to_recordset($1::json) as a${RECORD}
   join sluice.once o on o.queue = a.queue and o.uniq = a.uniq join sluice.task t on t.id = o.task
   where t.owner is null order by a.queue, a.uniq for update of t)
-update sluice.task t set body = a.body, head = a.head, run_at = ${DUE} from a where t.id = a.id and t.owner is null
+update sluice.task t set ${REPLACED} from a where t.id = a.id and t.owner is null
 returning t.id::text as id, t.queue, a.uniq`
 
 /** in: $1 queues, $2 names · out: id, queue, uniq of those that are there */
@@ -105,8 +111,15 @@ const MAX_ROUNDS = 20
 /** Tasks of one statement. */
 const CHUNK = 1_000
 
-/** The id of each, in their order; `created: false` where one was there already, also among these. */
-export async function enqueueUnique(db: Queryable, tasks: readonly UniqueTask[]): Promise<UniqueAnswer[]> {
+/**
+ * The id of each, in their order; `created: false` where one was there already, also among these. `waitMs`: how long a
+ * name is waited for that an open transaction holds (`isNameHeld` of the error); left out, as long as the statement may take.
+ */
+export async function enqueueUnique(
+  db: Queryable,
+  tasks: readonly UniqueTask[],
+  waitMs?: number,
+): Promise<UniqueAnswer[]> {
   // Of several with one name the first is put in; where it is replaced, the last one's data is.
   const byName = new Map<string, UniqueTask>()
   for (const task of tasks) {
@@ -118,8 +131,8 @@ export async function enqueueUnique(db: Queryable, tasks: readonly UniqueTask[])
   const answers = new Map<string, UniqueAnswer>()
   const windows = sorted.filter(({ windowMs }) => windowMs !== undefined)
   const others = sorted.filter(({ windowMs }) => windowMs === undefined)
-  for (const chunk of inChunks(windows)) await put(db, chunk, ONCE, answers)
-  for (const chunk of inChunks(others)) await put(db, chunk, WHILE, answers)
+  for (const chunk of inChunks(windows)) await put(db, chunk, ONCE, answers, waitMs)
+  for (const chunk of inChunks(others)) await put(db, chunk, WHILE, answers, waitMs)
   const answered = new Set<string>()
   return tasks.map((task) => {
     const name = nameOf(task)
@@ -135,6 +148,7 @@ async function put(
   tasks: readonly UniqueTask[],
   statements: Statements,
   answers: Map<string, UniqueAnswer>,
+  waitMs: number | undefined,
 ): Promise<void> {
   let left = tasks
   const answer = (rows: readonly Row[], created: boolean): void => {
@@ -142,7 +156,7 @@ async function put(
     left = left.filter((task) => !answers.has(nameOf(task)))
   }
   for (let round = 0; left.length > 0 && round < MAX_ROUNDS; round++) {
-    answer(await send(db, statements.insert, [JSON.stringify(left)]), true)
+    answer(await send(db, statements.insert, [JSON.stringify(left), waitMs ?? null]), true)
     const replacing = left.filter(({ replace }) => replace === true)
     if (replacing.length > 0) answer(await send(db, statements.replace, [JSON.stringify(replacing)]), false)
     if (left.length === 0) return
@@ -157,6 +171,11 @@ async function put(
       retryable: true,
     },
   )
+}
+
+/** The wait for a name was over before the transaction that holds it. */
+export function isNameHeld(error: unknown): boolean {
+  return isSluiceError(error) && error.details?.['sqlstate'] === '55P03'
 }
 
 function inChunks(tasks: readonly UniqueTask[]): readonly (readonly UniqueTask[])[] {

@@ -119,7 +119,10 @@ test(
       await seen.atLeast(n + 1)
     }
     await first.stop()
-    await peer.db.query(`update sluice.tick set at = at - interval '1 hour'`)
+    // All in one second, however long it took.
+    await peer.db.query(
+      `update sluice.tick set at = date_trunc('second', clock_timestamp()) - interval '1 hour'`,
+    )
     await tend(peer, 86_400_000)
     const thinned = await peer.db.queryOne<{ n: number }>(
       'select count(*)::int as n from sluice.tick where thinned is not null',
@@ -136,6 +139,57 @@ test(
     await until(
       () => Promise.resolve(seen.all),
       (all) => all.includes(5),
+    )
+  },
+)
+
+test(
+  'of a quiet log old events are deleted in batches, and a subscription that had not read them is told',
+  { skip },
+  async () => {
+    await using here = await place()
+    // The component's own care leaves the rows alone.
+    const peer = await here.peer({ retention: '365d' })
+    const quick = new Seen<number>()
+    const behind = peer.events.subscribe(Kept, 'slow', () => {}, { from: 'beginning' })
+    await behind.ready()
+    await behind.stop()
+    const reading = peer.events.subscribe('log.*', 'quick', ({ data }) =>
+      quick.add((data as { n: number }).n),
+    )
+    await reading.ready()
+    const all = Array.from({ length: 5_200 }, (_, n) => ({ data: { n } }))
+    await peer.events.publishMany(Kept, all)
+    await quick.atLeast(5_200)
+    // Its place is written down.
+    await reading.stop()
+    const days = async (count: number): Promise<void> => {
+      await peer.db.execute(`update sluice.event set at = at - $1 * interval '1 day'`, [count])
+    }
+    const left = async (): Promise<readonly number[]> => {
+      const rows = await peer.db.query<{ n: number }>(
+        `select (body::json ->> 'n')::int as n from sluice.event order by 1`,
+      )
+      return rows.map(({ n }) => n)
+    }
+    await days(7.5)
+    await peer.events.publish(Kept, { n: -1 })
+    const none = await tend(peer, 7 * 86_400_000)
+    assert.equal(none?.trimmed, 0)
+    await days(1)
+    await peer.events.publish(Kept, { n: -2 })
+    const tended = await tend(peer, 7 * 86_400_000)
+    assert.equal(tended?.trimmed, 5_200)
+    assert.deepEqual(tended.dropped, [])
+    assert.deepEqual(tended.missed, [{ subscription: 'slow', events: 5_200 }])
+    assert.deepEqual(await left(), [-2, -1])
+    const lag = await peer.events.lag()
+    assert.deepEqual(
+      lag.map(({ name, missed, events }) => [name, missed, events]),
+      [
+        ['quick', 0, 2],
+        ['slow', 5_200, 2],
+      ],
     )
   },
 )
