@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Component, ComponentContext } from '../app/component.ts'
 import { SluiceError } from '../core/errors.ts'
+import { checkTransaction } from '../engine/transaction-option.ts'
 import type { OperationLimits, OperationSpec } from '../telemetry/operate.ts'
 import type { Audit, AuditRecord } from './api.ts'
 import type { Hashed } from './canonical.ts'
@@ -41,6 +42,7 @@ export function createAudit(context: ComponentContext<AuditConfig>): Component<A
       return operations.run(
         RECORD,
         async () => {
+          checkTransaction('audit.record', tx)
           const { gathered } = open()
           const { draftOf } = await import('./draft.ts')
           const draft = draftOf(entry, chain, config.maxSize)

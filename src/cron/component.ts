@@ -3,6 +3,7 @@
  * `connect`: the one of the cluster where there is a database, else the one of this process.
  */
 import type { Component, ComponentContext } from '../app/component.ts'
+import { checkOptionNames } from '../config/known-options.ts'
 import { invalidArgument, SluiceError } from '../core/errors.ts'
 import type { Postgres } from '../components/postgres/api.ts'
 import type { AsyncResult } from '../core/async-result.ts'
@@ -20,6 +21,8 @@ const LIMITS: OperationLimits = {
   breakerResetMs: 0,
   retries: 0,
 }
+const PLAN_OPTIONS = ['timezone', 'overlap', 'missed'] as const
+const RUN_OPTIONS = ['timeout', 'retries', 'transaction'] as const
 const spec = (name: string): OperationSpec => Object.freeze({ name, idempotent: false })
 const SPECS = {
   reschedule: spec('reschedule'),
@@ -77,10 +80,12 @@ export function createCron(context: ComponentContext<CronConfig>): Component<Cro
     ...base,
     schedule(schedule, expression, fn, options = {}) {
       checkName(schedule)
+      checkOptionNames(`schedule "${schedule}"`, options, [...PLAN_OPTIONS, ...RUN_OPTIONS])
       const plan = configured.get(schedule)?.plan ?? planOf(`schedule "${schedule}"`, expression, options)
       add(schedule, plan, fn, options)
     },
     handle(schedule, fn, options = {}) {
+      checkOptionNames(`schedule "${schedule}"`, options, RUN_OPTIONS)
       const found = configured.get(schedule)
       if (found === undefined) {
         const known = [...configured.keys()].join(', ') || 'none'
@@ -96,9 +101,10 @@ export function createCron(context: ComponentContext<CronConfig>): Component<Cro
       add(schedule, found.plan, fn, options)
     },
     reschedule: (schedule, expression, options = {}) =>
-      ask('reschedule', schedule, async (to) =>
-        to.reschedule(schedule, planOf(`schedule "${schedule}"`, expression, options)),
-      ),
+      ask('reschedule', schedule, async (to) => {
+        checkOptionNames(`schedule "${schedule}"`, options, PLAN_OPTIONS)
+        return to.reschedule(schedule, planOf(`schedule "${schedule}"`, expression, options))
+      }),
     remove: (schedule) =>
       ask('remove', schedule, async (from) => {
         entries.delete(schedule)

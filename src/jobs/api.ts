@@ -27,7 +27,10 @@ export interface EnqueueOptions {
   readonly runAt?: Date | undefined
   /** 0 (first) to 9. @default the job's, which is 5 by default */
   readonly priority?: number | undefined
-  /** Jobs of one key run one at a time, in the order of their enqueueing. At most 200 characters. */
+  /**
+   * Jobs of one key run one at a time, in the order of their enqueueing, unless the job's `limit` is by key and above 1.
+   * At most 200 characters.
+   */
   readonly key?: string | undefined
   /**
    * At most one job of this name and this text: while one is queued or running, or for a window of time.
@@ -43,11 +46,15 @@ export interface UniqueOptions {
   readonly key: string
   /**
    * `queued`: one that waits; another may be enqueued once it runs. `running`: one that waits or runs. A duration: one
-   * within that time, whatever became of it. @default 'running'
+   * within that time, whatever became of it. Names of the three kinds are not each other's. @default 'running', and
+   * 'queued' with `replace`
    */
   readonly while?: 'queued' | 'running' | undefined
   readonly for?: Duration | undefined
-  /** One that still waits is given the new data, and the new delay: debouncing. @default false */
+  /**
+   * One that still waits is given the new data, priority, group and due time, and keeps its key: debouncing. While one
+   * runs, another is queued. @default false
+   */
   readonly replace?: boolean | undefined
 }
 
@@ -157,7 +164,7 @@ export interface QueueStats {
 export interface DeadLetterFilter {
   readonly job?: string | undefined
   readonly ids?: readonly string[] | undefined
-  /** Died before, ISO time or Date. */
+  /** Died before. */
   readonly before?: Date | undefined
   /** @default 100, at most 10000 */
   readonly limit?: number | undefined
@@ -172,6 +179,8 @@ export interface Redriven {
   readonly redriven: number
   /** More than half of the canaries failed again: the rest stayed dead. */
   readonly stopped: boolean
+  /** Dead letters that match and are left, up to 10,000: behind the limit, or because it stopped. */
+  readonly left: number
 }
 
 export interface DeadLetters {
@@ -179,7 +188,7 @@ export interface DeadLetters {
   get(id: string): AsyncResult<DeadLetter | undefined>
   /** Puts them back with fresh attempts; a few first, the rest only if those do not mostly fail again. */
   redrive(options?: RedriveOptions): AsyncResult<Redriven>
-  /** Deletes them; how many. */
+  /** Deletes them; how many. By job, ids or before: without any of them SLUICE_INVALID_ARGUMENT. */
   drop(filter: DeadLetterFilter): AsyncResult<number>
 }
 
@@ -191,7 +200,11 @@ export interface GroupStats {
 }
 
 export interface Jobs extends ComponentBase {
-  /** Resolves when the job is stored (with `tx`: when it is part of the transaction). SLUICE_INVALID_DATA, SLUICE_TOO_LARGE. */
+  /**
+   * Resolves when the job is stored (with `tx`: when it is part of the transaction). SLUICE_INVALID_DATA, SLUICE_TOO_LARGE;
+   * SLUICE_OUTCOME_UNKNOWN where the answer was lost, `retryable` with a unique name; SLUICE_CONFLICT where an open
+   * transaction holds that name for more than 5 s.
+   */
   enqueue<Input, Output>(
     job: Job<Input, Output>,
     data: Input,

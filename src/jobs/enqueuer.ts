@@ -14,6 +14,7 @@ import type { NewTask } from '../engine/tasks/task.ts'
 import { enqueueUnique, type UniqueTask } from '../engine/tasks/unique.ts'
 import { Batcher } from '../pool/batcher.ts'
 import type { EnqueuedJob } from './api.ts'
+import { enqueueFailure } from './enqueue-failure.ts'
 import type { Draft } from './prepare.ts'
 
 /** Of one statement. */
@@ -21,6 +22,8 @@ const MAX_ITEMS = 5_000
 const MAX_BYTES = 8 * 1_048_576
 /** Of one `enqueueMany`, which is one transaction. */
 const MAX_TOTAL_BYTES = 256 * 1_048_576
+/** How long a unique name is waited for that an open transaction holds; in a transaction of the user's that decides. */
+const UNIQUE_WAIT_MS = 5_000
 /** Callers that may wait for their turn; more are refused. */
 const MAX_WAITING = 100_000
 
@@ -70,9 +73,9 @@ export class Enqueuer implements AsyncDisposable {
       return stored
     }
     if (chunks.length === 1) return this.#store(chunks[0]!)
-    const stored = await this.#engine.db.transaction((own) => this.#insertAll(own, chunks), {
-      label: 'sluice.enqueueMany',
-    })
+    const stored = await explained(false, () =>
+      this.#engine.db.transaction((own) => this.#insertAll(own, chunks), { label: 'sluice.enqueueMany' }),
+    )
     this.#hint(chunks[0]!)
     return stored
   }
@@ -84,9 +87,9 @@ export class Enqueuer implements AsyncDisposable {
   /** Unique ones first, all in one order, so that two calls that overlap wait for each other in one way only. */
   async #manyUnique(tasks: readonly NewTask[], tx: Transaction | undefined): Promise<readonly EnqueuedJob[]> {
     const plain = tasks.filter((task) => !isUnique(task))
-    const store = async (on: Queryable): Promise<readonly EnqueuedJob[]> => {
+    const store = async (on: Queryable, waitMs?: number): Promise<readonly EnqueuedJob[]> => {
       moment('jobs.enqueue', tasks.length)
-      const unique = (await enqueueUnique(on, tasks.filter(isUnique))).values()
+      const unique = (await enqueueUnique(on, tasks.filter(isUnique), waitMs)).values()
       const others: EnqueuedJob[] = []
       if (plain.length > 0) {
         for (const chunk of inChunks(plain)) others.push(...(await this.#insert(on, chunk)))
@@ -101,10 +104,12 @@ export class Enqueuer implements AsyncDisposable {
       return stored
     }
     const { db } = this.#engine
-    const stored =
+    const stored = await explained(plain.length === 0, () =>
       tasks.length === 1
-        ? await store(db)
-        : await db.transaction((own) => store(own), { label: 'sluice.enqueueMany' })
+        ? store(db, UNIQUE_WAIT_MS)
+        : // A wait for a name that took too long is not begun anew.
+          db.transaction((own) => store(own, UNIQUE_WAIT_MS), { label: 'sluice.enqueueMany', retries: 0 }),
+    )
     this.#hint(tasks)
     return stored
   }
@@ -114,7 +119,7 @@ export class Enqueuer implements AsyncDisposable {
   }
 
   async #store(tasks: readonly NewTask[]): Promise<readonly EnqueuedJob[]> {
-    const stored = await this.#insert(this.#engine.db, tasks)
+    const stored = await explained(false, () => this.#insert(this.#engine.db, tasks))
     this.#hint(tasks)
     return stored
   }
@@ -145,6 +150,14 @@ export class Enqueuer implements AsyncDisposable {
       last = queue
       this.#engine.wake.signal(`q${queue}`)
     }
+  }
+}
+
+async function explained<T>(isUnique: boolean, store: () => PromiseLike<T>): Promise<T> {
+  try {
+    return await store()
+  } catch (error) {
+    throw enqueueFailure(error, isUnique)
   }
 }
 

@@ -1,5 +1,6 @@
 /** What a job is: its name, the schema of its data, and how it is run. Written once, shared by who enqueues and who handles. */
 import type { Duration } from '../core/duration.ts'
+import { checkOptionNames } from '../config/known-options.ts'
 import { durationMs } from '../core/duration.ts'
 import { invalidArgument } from '../core/errors.ts'
 import { isStandardSchema, type StandardSchema } from '../core/standard-schema.ts'
@@ -17,10 +18,10 @@ export interface JobOptions {
   readonly priority?: number | undefined
   /** Jobs of this queue share its pause and its limits. @default the job's name */
   readonly queue?: string | undefined
-  /** Starts in a window of time, over all processes. */
+  /** Starts in a window of time, over all processes. By key, each job needs a `key`. */
   readonly rate?:
     { readonly limit: number; readonly per: Duration; readonly by?: 'queue' | 'key' } | undefined
-  /** Jobs that run at once over all processes. */
+  /** Jobs that run at once over all processes. By key, each job needs a `key`; above 1 it ends the order of the key. */
   readonly limit?: { readonly running: number; readonly by?: 'queue' | 'key' } | undefined
   /** Keep what the handler returns for this long, for `get`. @default not kept */
   readonly keepResult?: Duration | undefined
@@ -54,6 +55,7 @@ export function job<Input, Output>(
     throw invalidArgument(`${what}: schema`, 'a Standard Schema (zod, valibot, arktype)', schema)
   }
   const { attempts = 10, backoff = {}, timeout = '5m', priority = 5, queue = name, rate, limit } = options
+  checkNames(what, options)
   checkName(`${what}: queue`, queue)
   checkInteger(`${what}: attempts`, attempts, 1, 100)
   checkInteger(`${what}: priority`, priority, 0, 9)
@@ -81,6 +83,31 @@ export function job<Input, Output>(
     keepResultMs:
       options.keepResult === undefined ? 0 : durationMs(options.keepResult, `${what}: keepResult`),
   })
+}
+
+const OPTIONS: readonly (keyof JobOptions)[] = [
+  'attempts',
+  'backoff',
+  'timeout',
+  'concurrency',
+  'priority',
+  'queue',
+  'rate',
+  'limit',
+  'keepResult',
+]
+
+function checkNames(what: string, options: JobOptions): void {
+  checkOptionNames(what, options, OPTIONS)
+  checkOptionNames(`${what}: backoff`, options.backoff, ['base', 'max'])
+  checkOptionNames(`${what}: rate`, options.rate, ['limit', 'per', 'by'])
+  checkOptionNames(`${what}: limit`, options.limit, ['running', 'by'])
+  for (const which of ['rate', 'limit'] as const) {
+    const by: unknown = options[which]?.by
+    if (by !== undefined && by !== 'queue' && by !== 'key') {
+      throw invalidArgument(`${what}: ${which}.by`, '"queue" or "key"', by)
+    }
+  }
 }
 
 function checkName(what: string, name: unknown): void {

@@ -1,7 +1,9 @@
 /** The calls of `Jobs`: each runs through the component's operations, and reaches the runtime once that is there. */
 import type { ComponentContext } from '../app/component.ts'
 import type { AsyncResult } from '../core/async-result.ts'
+import { checkOptionNames } from '../config/known-options.ts'
 import { invalidArgument } from '../core/errors.ts'
+import { checkTransaction } from '../engine/transaction-option.ts'
 import type { CallOptions, OperationLimits, OperationSpec } from '../telemetry/operate.ts'
 import type * as Admin from './admin/index.ts'
 import type { EnqueuedJob, HandleOptions, JobHandler, Jobs, JobWorker } from './api.ts'
@@ -42,6 +44,7 @@ const SPECS = specs([
   'deadLetters.drop',
 ])
 const MAX_MANY = 100_000
+const MANY_OPTIONS = ['tx', 'signal'] as const
 /** A redrive waits for its canaries to be run. */
 const REDRIVE_LIMIT = '10m'
 
@@ -67,6 +70,7 @@ export function createJobsApi(context: ComponentContext<JobsConfig>, host: JobsH
       return operations.run<EnqueuedJob>(
         SPECS.enqueue,
         () => {
+          checkTransaction(`job "${job.name}"`, options.tx)
           const draft = prepare(job as never, data, options, config.maxBodySize, currentHead())
           const { enqueuer } = host.runtime()
           if (draft instanceof Promise) return draft.then((late) => enqueuer.one(job.queue, late, options.tx))
@@ -83,6 +87,8 @@ export function createJobsApi(context: ComponentContext<JobsConfig>, host: JobsH
             const got = Array.isArray(items) ? items.length : typeof items
             throw invalidArgument(`job "${job.name}": enqueueMany`, `a list of at most ${MAX_MANY}`, got)
           }
+          checkOptionNames(`job "${job.name}": enqueueMany`, options, MANY_OPTIONS)
+          checkTransaction(`job "${job.name}": enqueueMany`, options.tx)
           const head = currentHead()
           const drafts: Draft[] = []
           for (const item of items) {

@@ -6,6 +6,12 @@ import { Lanes, type LanesOptions } from '../engine/tasks/keyed-lanes.ts'
 import { Position } from '../engine/tasks/keyed-position.ts'
 import type { KeyedClaim, KeyedRow, ReadAhead, ReadFrom } from '../engine/tasks/keyed.ts'
 
+/** The head of a lane that is about to be claimed, or offered to others. */
+export interface Picked {
+  readonly shard: KeyedShard
+  readonly task: LaneTask & KeyedClaim
+}
+
 /** Tasks of a shard that are kept in memory; with many keys that are blocked, ten times as many. */
 const MAX_TASKS = 5_000
 /** New tasks that are read at once. */
@@ -39,9 +45,17 @@ export class KeyedShard {
 
   /** Tasks that may start now; they count as running. */
   take(limit: number): readonly (LaneTask & KeyedClaim)[] {
-    if (!this.isOpen) return []
-    const { shard, epoch } = this.lease
-    return this.lanes.take(limit, this.#clock.monotonic()).map((task) => ({ ...task, shard, epoch }))
+    return this.isOpen ? this.#claims(this.lanes.take(limit, this.#clock.monotonic())) : []
+  }
+
+  /** The same of those that have no handler here. */
+  takeForeign(limit: number): readonly (LaneTask & KeyedClaim)[] {
+    return this.isOpen ? this.#claims(this.lanes.takeForeign(limit, this.#clock.monotonic())) : []
+  }
+
+  /** Other names have a handler here than before. */
+  sortAnew(): void {
+    this.lanes.sortAnew(this.#clock.monotonic())
   }
 
   /** What to read next, for `wanted` lanes that could start something. */
@@ -115,6 +129,11 @@ export class KeyedShard {
     this.putBack(task.id, task.attempt, Math.max(0, task.dueAt - now))
   }
 
+  #claims(tasks: readonly LaneTask[]): readonly (LaneTask & KeyedClaim)[] {
+    const { shard, epoch } = this.lease
+    return tasks.map((task) => ({ ...task, shard, epoch }))
+  }
+
   #settleWhenIdle(): void {
     if (!this.isOpen && this.lanes.running === 0) this.#idle.resolve()
   }
@@ -124,6 +143,7 @@ export function laneTask(row: KeyedRow, now: number): LaneTask {
   return {
     id: row.id,
     key: row.key,
+    name: row.name ?? undefined,
     prio: row.prio,
     attempt: row.attempt,
     dueAt: row.dueIn > 0 ? now + row.dueIn : -Infinity,

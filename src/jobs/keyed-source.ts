@@ -5,6 +5,9 @@
  * (keyed-reader.ts, engine/tasks/keyed-lanes.ts); it claims the heads of lanes by their ids under the shard's lease, and lets the next of a
  * key start when the one before is done, dead or cancelled. A failed one keeps its place until it is due again.
  *
+ * What has no handler here is offered to other processes (keyed-offers.ts), and what those offer is taken over where it has
+ * one here (keyed-guests.ts).
+ *
  * Ends are those of every task, and are handed on to `ends`; what it adds is that the lane goes on after them, in a
  * transaction of the handler's after its commit. A task that was no longer ours by then (cancelled, or its end was
  * stored before, and the answer lost) stays in its lane: the attempt to claim it finds out what became of it.
@@ -13,13 +16,15 @@ import { toError } from '../core/errors.ts'
 import type { Queryable, Transaction } from '../engine/database.ts'
 import { ShardLeases, type ShardLease } from '../engine/leases.ts'
 import type { Failed, FailedAnswer } from '../engine/tasks/finish.ts'
-import type { LaneTask } from '../engine/tasks/keyed-lane.ts'
-import { claimKeyed, hasKeyed, KEY_SHARDS, keyedState, type KeyedClaim } from '../engine/tasks/keyed.ts'
+import { claimKeyed, hasKeyed, KEY_SHARDS, keyedState } from '../engine/tasks/keyed.ts'
+import { withdrawOffers } from '../engine/tasks/keyed-offers.ts'
 import type { HeldTask } from '../engine/tasks/task.ts'
 import type { Lease } from '../engine/worker/worker.ts'
 import { takeRate } from '../engine/tasks/limits.ts'
+import { KeyedGuests } from './keyed-guests.ts'
+import { KeyedOffers, offerTopic } from './keyed-offers.ts'
 import { KeyedReader, READ_EVERY_MS } from './keyed-reader.ts'
-import { KeyedShard } from './keyed-shard.ts'
+import { KeyedShard, PAGE, type Picked } from './keyed-shard.ts'
 import type { LimitRules } from './limits.ts'
 import type { DoneTask, GivenBack, SourceHost, TaskSource } from './source.ts'
 
@@ -30,14 +35,10 @@ export interface KeyedOptions {
   readonly rules: () => Pick<LimitRules, 'width' | 'keyRate'>
 }
 
-/** The head of a lane that is about to be claimed. */
-interface Picked {
-  readonly shard: KeyedShard
-  readonly task: LaneTask & KeyedClaim
-}
-
 /** Between two looks whether there is any task with a key, while hints come. */
 const PROBE_EVERY_MS = 250
+/** Of a shard, offered at once, at most. */
+const MAX_OFFERS = 1_000
 /** A task that was there for the taking and was not taken: someone else has its row locked. */
 const MIN_RETRY_MS = 20
 
@@ -50,19 +51,35 @@ export class KeyedSource implements TaskSource {
   readonly #releases: readonly (() => void)[]
   #leases: ShardLeases | undefined
   readonly #reader: KeyedReader
+  readonly #offers: KeyedOffers
+  readonly #guests: KeyedGuests
   #probedAt = -Infinity
   #turn = 0
+  /** Of the shards, which is asked first. */
+  #first = 0
+  /** Under way: they and what `tick` does would read the same twice. */
+  #claims = 0
+  #offering: Promise<void> | undefined
+  /** Names that had a handler here when lanes were sorted. */
+  #handled: string | undefined
   #closing: Promise<void> | undefined
 
   constructor(host: SourceHost, options: KeyedOptions) {
     this.#host = host
     this.#options = options
     this.#reader = new KeyedReader(host)
+    this.#offers = new KeyedOffers(host)
+    this.#guests = new KeyedGuests(host, options)
     const { wake } = host.engine
     this.#releases = [
       wake.on(`q${host.queueId}`, () => this.#reader.hint()),
       wake.on(sweepTopic(host.queueId), () => {
         this.#reader.sweepNext()
+        host.wake()
+      }),
+      wake.on(offerTopic(host.queueId), () => {
+        this.#offers.hint()
+        this.#guests.hint()
         host.wake()
       }),
     ]
@@ -71,10 +88,22 @@ export class KeyedSource implements TaskSource {
   async claim(lease: Lease, limit: number): Promise<readonly HeldTask[]> {
     // Whoever else hears the hint that led here has heard it by then.
     await Promise.resolve()
+    await this.#offering
     if (this.#closing !== undefined || !(await this.#isActive())) return []
-    await this.#reader.read(this.#shards, limit)
-    const picked = await this.#allowed(this.#pick(lease, limit))
-    return picked.length === 0 ? [] : this.#claim(lease, picked)
+    this.#claims += 1
+    try {
+      return await this.#claimAny(lease, limit)
+    } finally {
+      this.#claims -= 1
+    }
+  }
+
+  /** Where handlers have no room for a while, others are not to wait for what they can do. */
+  async tick(lease: Lease): Promise<void> {
+    if (this.#claims > 0 || this.#offering !== undefined || this.#shards.size === 0) return
+    const offering = this.#readAndOffer(lease, PAGE * this.#shards.size)
+    this.#offering = offering.catch(() => {}).finally(() => (this.#offering = undefined))
+    await offering
   }
 
   async done(db: Queryable, tasks: readonly DoneTask[], lease: Lease): Promise<ReadonlySet<string>> {
@@ -120,7 +149,8 @@ export class KeyedSource implements TaskSource {
         this.#reader.isStale ? Math.max(0, this.#probedAt + PROBE_EVERY_MS - now) : undefined,
       )
     }
-    let next: number | undefined
+    const { dueIn } = this.#offers
+    let next = dueIn === undefined ? undefined : now + dueIn
     for (const shard of this.#shards.values()) {
       if (shard.isBehind(1)) return Promise.resolve(0)
       const at = shard.lanes.nextDue()
@@ -132,6 +162,8 @@ export class KeyedSource implements TaskSource {
   /** Its shards are lost with it, and their leases say so; what ran under it ends nowhere. */
   reset(): void {
     this.#running.clear()
+    this.#offers.reset()
+    this.#guests.reset()
     this.#reader.hint()
   }
 
@@ -166,8 +198,14 @@ export class KeyedSource implements TaskSource {
   }
 
   async #work(lease: ShardLease): Promise<void> {
-    const { engine, wake } = this.#host
-    const shard = new KeyedShard(lease, engine.clock, { width: this.#options.rules().width })
+    const { engine, queueId, queueName, handles, wake } = this.#host
+    await withdrawOffers(engine.db, queueId, lease)
+    const shard = new KeyedShard(lease, engine.clock, {
+      width: this.#options.rules().width,
+      isForeign: (name = queueName) => !handles(name),
+    })
+    // What others may do elsewhere does not hold it up.
+    lease.draining.addEventListener('abort', () => this.#offers.forget(shard), { once: true })
     this.#shards.set(lease.shard, shard)
     this.#reader.hint()
     wake()
@@ -179,14 +217,51 @@ export class KeyedSource implements TaskSource {
     }
   }
 
+  async #claimAny(lease: Lease, limit: number): Promise<readonly HeldTask[]> {
+    const own = (most: number): Promise<readonly HeldTask[]> => this.#claimOwn(lease, most)
+    const guests = (most: number): Promise<readonly HeldTask[]> => this.#guests.take(lease, most)
+    // By turns, so that neither those of its own shards nor those of others wait for ever.
+    const [first, second] = this.#turn++ % 2 === 0 ? [guests, own] : [own, guests]
+    const tasks = await first(limit)
+    if (tasks.length === limit) return tasks
+    try {
+      return [...tasks, ...(await second(limit - tasks.length))]
+    } catch (error) {
+      if (tasks.length === 0) throw error
+      this.#host.engine.log.debug({ err: toError(error) }, 'tasks with keys could not be claimed')
+      return tasks
+    }
+  }
+
+  async #claimOwn(lease: Lease, limit: number): Promise<readonly HeldTask[]> {
+    await this.#readAndOffer(lease, limit)
+    const picked = await this.#allowed(this.#pick(lease, limit))
+    return picked.length === 0 ? [] : this.#claim(lease, picked)
+  }
+
+  /** Lets keys go on whose task others have ended, reads on, and offers what has no handler here. */
+  async #readAndOffer(lease: Lease, limit: number): Promise<void> {
+    await this.#offers.look()
+    await this.#reader.read(this.#shards, limit)
+    const handled = this.#host.names().join(' ')
+    if (handled !== this.#handled) for (const shard of this.#shards.values()) shard.sortAnew()
+    this.#handled = handled
+    const heads = this.#shardsOf(lease).flatMap((shard) =>
+      shard.takeForeign(MAX_OFFERS).map((task): Picked => ({ shard, task })),
+    )
+    if (heads.length === 0) return
+    const missed = await this.#offers.offer(lease, heads)
+    if (missed.length > 0) await this.#explain(lease, missed)
+  }
+
   /** Heads of lanes, from each shard its part, each time from another one on. */
   #pick(lease: Lease, limit: number): readonly Picked[] {
-    const shards = [...this.#shards.values()].filter((shard) => shard.lease.owner === lease.id)
+    const shards = this.#shardsOf(lease)
     const picked: Picked[] = []
     const take = (shard: KeyedShard, most: number): void => {
       for (const task of shard.take(most)) picked.push({ shard, task })
     }
-    const first = this.#turn++
+    const first = this.#first++
     for (let at = 0; at < shards.length; at++) {
       const shard = shards[(first + at) % shards.length]
       if (shard !== undefined) take(shard, Math.ceil((limit - picked.length) / (shards.length - at)))
@@ -194,6 +269,10 @@ export class KeyedSource implements TaskSource {
     // What the later ones did not want, the earlier ones may have.
     for (const shard of shards) if (picked.length < limit) take(shard, limit - picked.length)
     return picked
+  }
+
+  #shardsOf(lease: Lease): readonly KeyedShard[] {
+    return [...this.#shards.values()].filter((shard) => shard.lease.owner === lease.id)
   }
 
   /** Those that the rate of their keys allows; the others are back in their lanes, which are blocked until it does. */
@@ -249,7 +328,7 @@ export class KeyedSource implements TaskSource {
         engine.db,
         missed.map(({ task }) => task.id),
       )
-      const ours = rows.filter(({ owner }) => owner === lease.id)
+      const ours = rows.filter(({ id, owner }) => owner === lease.id && !this.#guests.has(id))
       const byId = new Map(rows.map((row) => [row.id, row]))
       // What is gone lets the next of its key start.
       if (byId.size < missed.length) this.#host.wake()
@@ -274,7 +353,7 @@ export class KeyedSource implements TaskSource {
 
   #end(id: string, end: (shard: KeyedShard) => void): void {
     const shard = this.#running.get(id)
-    if (shard === undefined) return
+    if (shard === undefined) return this.#guests.ended(id)
     this.#running.delete(id)
     end(shard)
     this.#host.wake()

@@ -108,7 +108,9 @@ class PoolSource implements TaskSource {
   }
 
   #takeOnes(lease: Lease, limit: number): Promise<HeldTask[]> {
-    return claimTasks(this.#engine.db, this.#queueId, lease.id, limit, this.#position)
+    return claimTasks(this.#engine.db, this.#queueId, lease.id, limit, this.#position, () =>
+      this.#claimFailed(),
+    )
   }
 
   async #takeLot(lease: Lease, limit: number): Promise<readonly HeldTask[]> {

@@ -1,5 +1,6 @@
 /** From what `enqueue` is handed to the row that it becomes: everything checked, before anything is sent. */
 import { durationMs } from '../core/duration.ts'
+import { checkOptionNames } from '../config/known-options.ts'
 import { invalidArgument } from '../core/errors.ts'
 import { checkData } from '../core/standard-schema.ts'
 import { keyShard } from '../engine/tasks/keyed.ts'
@@ -19,17 +20,10 @@ const MAX_DELAY_MS = 3_155_760_000_000
 /** What ISO 8601 writes with four digits of a year. */
 const LATEST = Date.UTC(9_999, 11, 31)
 
-const OPTIONS: ReadonlySet<string> = new Set([
-  'tx',
-  'delay',
-  'runAt',
-  'priority',
-  'key',
-  'unique',
-  'group',
-  'signal',
-  'data',
-])
+const OF_EACH = ['delay', 'runAt', 'priority', 'key', 'unique', 'group'] as const
+const OPTIONS = [...OF_EACH, 'tx', 'signal'] as const
+/** Of an item of many: the transaction and the signal are those of all. */
+const ITEM_OPTIONS = [...OF_EACH, 'data'] as const
 
 /**
  * Throws, or rejects where the schema is async. What is stored is the input, so that the handler's check reads it anew;
@@ -44,6 +38,7 @@ export function prepare(
 ): Draft | Promise<Draft> {
   const what = `job "${job.name}"`
   checkOptions(what, options)
+  checkKey(job, options.key)
   const check = (value: unknown): unknown => checkData(job.schema, value, what)
   const checked = check(data)
   if (checked instanceof Promise) return checked.then(() => finish())
@@ -89,11 +84,7 @@ export function currentHead(): string | undefined {
 }
 
 function checkOptions(what: string, options: EnqueueOptions): void {
-  for (const name in options) {
-    if (!OPTIONS.has(name)) {
-      throw invalidArgument(`${what}: options`, `only ${[...OPTIONS].join(', ')}`, name)
-    }
-  }
+  checkOptionNames(what, options, 'data' in options ? ITEM_OPTIONS : OPTIONS)
   const { priority, key, group, runAt, delay } = options
   if (priority !== undefined && !(Number.isInteger(priority) && priority >= 0 && priority <= 9)) {
     throw invalidArgument(`${what}: priority`, 'a whole number from 0 to 9', priority)
@@ -105,6 +96,14 @@ function checkOptions(what: string, options: EnqueueOptions): void {
     throw invalidArgument(`${what}: runAt`, 'a Date between the years 1970 and 9999', String(runAt))
   }
   if (delay !== undefined) throw invalidArgument(`${what}: runAt`, 'no delay beside it', delay)
+}
+
+/** What counts by key has nothing to count by without one, and would be no limit at all. */
+function checkKey({ name, rate, limit }: Job<never, unknown>, key: string | undefined): void {
+  if (key !== undefined) return
+  const which = rate?.by === 'key' ? 'rate' : limit?.by === 'key' ? 'limit' : undefined
+  if (which !== undefined)
+    throw invalidArgument(`job "${name}": key`, `a key, by which its ${which} counts`, key)
 }
 
 function checkText(what: string, text: unknown): void {

@@ -1,4 +1,5 @@
 /** Handlers that services registered, before or after the component is connected. */
+import { checkOptionNames } from '../config/known-options.ts'
 import { invalidArgument, SluiceError } from '../core/errors.ts'
 import type { BatchOptions, HandleOptions, JobHandler, JobWorker } from './api.ts'
 import type { Job } from './job.ts'
@@ -65,6 +66,7 @@ export class Registered implements JobWorker {
 
 const MAX_CONCURRENCY = 100_000
 const MAX_BATCH = 10_000
+const OPTIONS = ['concurrency', 'transaction', 'batch'] as const
 
 export class Registry {
   readonly #handlers = new Map<string, Registered>()
@@ -76,6 +78,7 @@ export class Registry {
     if (typeof handler !== 'function' && !(handler instanceof URL)) {
       throw invalidArgument(what, 'a function, or the URL of a module', handler)
     }
+    checkOptionNames(what, options, OPTIONS)
     checkCount(`${what}: concurrency`, options.concurrency, MAX_CONCURRENCY)
     checkCount(`${what}: batch`, (options as Partial<BatchOptions>).batch, MAX_BATCH)
     if (this.#handlers.has(name)) {

@@ -242,7 +242,7 @@ export class JobsRuntime {
       pollMs: config.pollInterval,
       log,
       sources: limitedSources(this.#jobsOf(queueName)),
-      onUnknown: () => unknown.add(),
+      onUnknown: (count) => unknown.add(count),
     })
     if (!this.#stopped) {
       this.#started.add(runner)

@@ -33,6 +33,11 @@ export interface SourceHost {
   readonly queueName: string
   /** There may be something to claim, without a hint from elsewhere: a lane is free, a limit has room again. */
   readonly wake: () => void
+  /** Names of the jobs that have a handler here. */
+  readonly names: () => readonly string[]
+  readonly handles: (name: string) => boolean
+  /** Tasks of this name have no handler here, and were left to other processes. */
+  readonly left: (name: string, count: number) => void
   /** Ids of all tasks that the runner has: waiting, running, or with an end that is not stored yet. */
   readonly held?: (() => Iterable<string>) | undefined
 }

@@ -9,13 +9,14 @@ import type { Timer } from '../core/clock.ts'
 import { toError } from '../core/errors.ts'
 import { STATEMENT_TIMEOUT_MS } from '../engine/database.ts'
 import type { Engine } from '../engine/engine.ts'
+import { OFFERED } from '../engine/tasks/keyed-offers.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { IS_JOBS } from './admin/queues.ts'
 
 export interface UnhandledJobs {
   readonly queue: string
   readonly job: string
-  /** Those that were seen, at most a few hundred a queue. */
+  /** Those that were seen, at most a few thousand a queue. */
   readonly waiting: number
   readonly oldestMs: number
   /** A process works on the queue, without a handler of this name. */
@@ -38,6 +39,8 @@ const GRACE_MS = 30_000
 const MAX_QUEUES = 200
 /** Of each priority of a queue. */
 const MAX_ROWS = 50
+/** With keys, that who reads them has no handler for: of each queue. */
+const MAX_OFFERED = 5_000
 const MAX_NAMES = 50
 const CALL = { idempotent: true, timeout: STATEMENT_TIMEOUT_MS } as const
 
@@ -50,7 +53,8 @@ where id = $1::bigint`
  * in: $1 milliseconds
  * out: one row a name that has waited for so long and that no live process handles
  *
- * One that a process gave back because it has no handler for it is due somewhat later: within five minutes.
+ * One that a process gave back because it has no handler for it is due somewhat later: within five minutes. Those with
+ * keys are offered then, which finds them behind any number of those that are handled.
  */
 const LOOK = `
 with handled as materialized (
@@ -60,15 +64,18 @@ with handled as materialized (
   cross join lateral jsonb_array_elements_text(j.names) as n(name)
   where w.dead_at is null),
 waiting as (
-  select q.name as queue, coalesce(t.name, q.name) as job, t.made
+  select distinct q.name as queue, coalesce(t.name, q.name) as job, t.made, t.id
   from (select id, name from sluice.queue q where ${IS_JOBS} and paused_at is null order by id limit ${MAX_QUEUES}) q
   cross join lateral (
-    select x.name, x.made from generate_series(0, 9) as p(prio) cross join lateral (
-      select name, made from sluice.task where queue = q.id and prio = p.prio::smallint and owner is null and key is null
+    select x.id, x.name, x.made from generate_series(0, 9) as p(prio) cross join lateral (
+      select id, name, made from sluice.task where queue = q.id and prio = p.prio::smallint and owner is null and key is null
         and run_at < clock_timestamp() + interval '5 minutes' order by run_at, id limit ${MAX_ROWS}) x
     union all
-    (select name, made from sluice.task where queue = q.id and key is not null and owner is null
-      and run_at < clock_timestamp() + interval '5 minutes' limit ${MAX_ROWS})) t
+    (select id, name, made from sluice.task where queue = q.id and key is not null and owner is null
+      and run_at < clock_timestamp() + interval '5 minutes' limit ${MAX_ROWS})
+    union all
+    (select id, name, made from sluice.task where queue = q.id and key is not null and owner is null
+      and shard ${OFFERED} limit ${MAX_OFFERED})) t
   where t.made < clock_timestamp() - $1::float8 * interval '1 ms')
 select queue, job, count(*)::int as waiting,
   round(extract(epoch from clock_timestamp() - min(made)) * 1000)::float8 as "oldestMs",

@@ -32,5 +32,9 @@ export function uniqueOf(job: string, unique: string | UniqueOptions): Unique {
   if (during !== undefined && during !== 'queued' && during !== 'running') {
     throw invalidArgument(`${what}: while`, '"queued" or "running"', during)
   }
-  return { uniq: `${during === 'queued' ? UNIQUE_WHILE_QUEUED : 'r:'}${job}:${key}`, ...more }
+  if (replace && during === 'running') {
+    // While one runs the new data would go nowhere.
+    throw invalidArgument(`${what}: replace`, 'while: "queued" beside it, which is its default', during)
+  }
+  return { uniq: `${during === 'queued' || replace ? UNIQUE_WHILE_QUEUED : 'r:'}${job}:${key}`, ...more }
 }

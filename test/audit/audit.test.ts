@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Audit, AuditEntry } from '../../src/audit/api.ts'
 import { audit, type AuditOptions } from '../../src/audit/index.ts'
-import { postgres, type Postgres } from '../../src/components/postgres/index.ts'
+import { postgres, type Postgres, type Transaction } from '../../src/components/postgres/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { startFaultProxy } from '../../src/testing/fault-proxy.ts'
 import { ownDatabase } from '../support/own-database.ts'
@@ -335,3 +335,14 @@ for (const chain of [undefined, 'ledger'] as const) {
     if (chain !== undefined) assert.equal((await a.api.verify(chain)).ok, true)
   })
 }
+
+test('what is no transaction is refused before anything is stored', options, async () => {
+  await using own = await ownDatabase(server.url)
+  await using here = await open(own.dsn)
+  const tx = here.db as unknown as Transaction
+  await assert.rejects(here.api.record(entry(1), { tx }), {
+    code: 'SLUICE_INVALID_ARGUMENT',
+    message: /audit\.record: tx: expected a transaction, got the database itself/,
+  })
+  assert.deepEqual((await here.api.query()).records, [])
+})

@@ -241,6 +241,19 @@ suite('in this process', () => {
     assert.deepEqual(aborted, ['SLUICE_SHUTDOWN'])
   })
 
+  test('options that nobody knows are refused, with the nearest name', async () => {
+    await using open_ = await open(new ManualClock(START))
+    const mistyped = { timezon: 'Europe/Berlin' } as object
+    const refused = {
+      code: 'SLUICE_INVALID_ARGUMENT',
+      message: /schedule "a": there is no option "timezon"/,
+      hint: 'Did you mean "timezone"?',
+    }
+    assert.throws(() => open_.api.schedule('a', '@daily', () => {}, mistyped), refused)
+    open_.api.schedule('a', '@daily', () => {}, { timezone: undefined })
+    await assert.rejects(open_.api.reschedule('a', '@hourly', mistyped), refused)
+  })
+
   test('what only a database can do is refused without one', async () => {
     await using open_ = await open(new ManualClock(START))
     const options = [{ retries: 1 }, { transaction: true }]

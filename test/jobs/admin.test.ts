@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { z } from 'zod'
+import type { SluiceError } from '../../src/core/errors.ts'
 import { job, noRetry } from '../../src/jobs/index.ts'
 import { Unhandled } from '../../src/jobs/unhandled.ts'
 import { silentLogger, type Logger } from '../../src/telemetry/log.ts'
@@ -129,6 +130,38 @@ test('dead letters are listed with the errors of each attempt, and dropped', { s
   assert.deepEqual(await it.jobs.deadLetters.list(), [])
 })
 
+test('what is dropped has to be named, and a mistyped filter is none', { skip }, async () => {
+  await using it = await testJobs()
+  const Mail = job('mail', z.number(), { attempts: 1 })
+  const worker = it.jobs.handle(Mail, () => {
+    throw new Error('never')
+  })
+  await it.jobs.enqueueMany(
+    Mail,
+    [1, 2, 3].map((data) => ({ data })),
+  )
+  await eventually(async () => ((await it.jobs.deadLetters.list()).length === 3 ? true : undefined))
+  await worker.stop()
+  const { deadLetters } = it.jobs
+  const mistyped = { jobs: 'mail' } as object
+  await assert.rejects(deadLetters.drop({}), /expected job, ids or before, got none/)
+  await assert.rejects(deadLetters.drop({ limit: 2 }), /expected job, ids or before/)
+  await assert.rejects(deadLetters.drop(mistyped), /deadLetters.drop: there is no option "jobs"/)
+  await assert.rejects(deadLetters.list(mistyped), /deadLetters.list: there is no option "jobs"/)
+  await assert.rejects(deadLetters.redrive(mistyped), (error: SluiceError) => {
+    assert.equal(error.code, 'SLUICE_INVALID_ARGUMENT')
+    assert.equal(error.hint, 'Did you mean "job"?')
+    return true
+  })
+  assert.equal((await deadLetters.list()).length, 3)
+  assert.deepEqual(await deadLetters.redrive({ job: 'mail', limit: 2 }), {
+    redriven: 2,
+    stopped: false,
+    left: 1,
+  })
+  assert.equal(await deadLetters.drop({ before: new Date(Date.now() + 60_000) }), 1)
+})
+
 test('a redrive goes on when its canaries are done', { skip }, async () => {
   await using it = await testJobs()
   const Mend = job('mend', z.number(), { attempts: 1 })
@@ -143,7 +176,7 @@ test('a redrive goes on when its canaries are done', { skip }, async () => {
   await eventually(async () => ((await it.jobs.deadLetters.list()).length === 12 ? true : undefined))
   broken = false
   const answer = await it.jobs.deadLetters.redrive({ canary: 3 })
-  assert.deepEqual(answer, { redriven: 12, stopped: false })
+  assert.deepEqual(answer, { redriven: 12, stopped: false, left: 0 })
   await eventually(async () => {
     const [queue] = await it.jobs.stats()
     return queue?.ready === 0 && queue.running === 0 ? true : undefined
@@ -163,7 +196,8 @@ test('a redrive stops when most of its canaries fail again', { skip }, async () 
   )
   await eventually(async () => ((await it.jobs.deadLetters.list()).length === 12 ? true : undefined))
   const answer = await it.jobs.deadLetters.redrive({ canary: 3 })
-  assert.deepEqual(answer, { redriven: 3, stopped: true })
+  assert.deepEqual([answer.redriven, answer.stopped], [3, true])
+  assert.ok(answer.left >= 9 && answer.left <= 12, String(answer.left))
   const all = await eventually(async () => {
     const list = await it.jobs.deadLetters.list()
     return list.length === 12 ? list : undefined

@@ -106,5 +106,5 @@ test('a sweep walks through everything that was read', () => {
 })
 
 function row(id: number): KeyedRow {
-  return { id: String(id), shard: 0, key: 'k', prio: 5, attempt: 0, held: false, dueIn: 0 }
+  return { id: String(id), shard: 0, key: 'k', name: null, prio: 5, attempt: 0, held: false, dueIn: 0 }
 }

@@ -105,6 +105,69 @@ test('replacing gives the one that waits new data and a new due time', options, 
   }
 })
 
+test('while one runs, a replacing one is put in behind it', options, async () => {
+  await using it = await testJobs()
+  const began = Promise.withResolvers<void>()
+  const finish = Promise.withResolvers<void>()
+  const ran: number[] = []
+  const last = Promise.withResolvers<void>()
+  const unique = { key: 'doc', replace: true }
+  it.jobs.handle(Mail, async ({ data }) => {
+    ran.push(data)
+    began.resolve()
+    if (data === 1) await finish.promise
+    if (data === 3) last.resolve()
+  })
+  await it.jobs.enqueue(Mail, 1, { unique })
+  await began.promise
+  const next = await it.jobs.enqueue(Mail, 2, { unique, delay: '1h' })
+  assert.equal(next.created, true)
+  assert.deepEqual(await it.jobs.enqueue(Mail, 3, { unique }), { id: next.id, created: false })
+  finish.resolve()
+  await last.promise
+  assert.deepEqual(ran, [1, 3])
+})
+
+test('replacing changes priority and group as well, and keeps the key', options, async () => {
+  await using it = await testJobs()
+  const unique = { key: 'a', replace: true }
+  const { id } = await it.jobs.enqueue(Mail, 1, { unique, delay: '1h', priority: 9, group: 'old', key: 'k' })
+  await it.jobs.enqueue(Mail, 2, { unique, delay: '1h', priority: 1, group: 'new', key: 'other' })
+  const found = await it.jobs.get(id)
+  assert.deepEqual([found?.data, found?.priority, found?.group, found?.key], [2, 1, 'new', 'k'])
+})
+
+for (const unique of ['u', { key: 'u', for: '1h' }] as const) {
+  const kind = typeof unique === 'string' ? 'a name' : 'the name of a window'
+  test(`${kind} that an open transaction holds is not waited for until the end`, options, async () => {
+    await using it = await testJobs()
+    const held = Promise.withResolvers<void>()
+    const letGo = Promise.withResolvers<void>()
+    const holder = it.db.transaction(
+      async (tx) => {
+        await it.jobs.enqueue(Mail, 1, { tx, unique })
+        held.resolve()
+        await letGo.promise
+      },
+      { timeout: '60s' },
+    )
+    await held.promise
+    const refused = {
+      code: 'SLUICE_CONFLICT',
+      retryable: true,
+      hint: /enqueued or replaced a job of this name/,
+    }
+    await Promise.all([
+      assert.rejects(it.jobs.enqueue(Mail, 2, { unique }), refused),
+      assert.rejects(it.jobs.enqueueMany(Mail, [{ data: 3, unique }, { data: 4 }]), refused),
+    ])
+    letGo.resolve()
+    await holder
+    assert.deepEqual(await bodies(it), ['1'])
+    assert.equal((await it.jobs.enqueue(Mail, 5, { unique })).created, false)
+  })
+}
+
 test('in a batch each name is put in once, and answers are those of its items', options, async () => {
   await using it = await testJobs()
   const [before] = await it.jobs.enqueueMany(Mail, [{ data: 0, unique: 'there' }])
@@ -198,6 +261,7 @@ test('what is no unique name is refused', options, async () => {
     { key: 'a', while: 'dead' },
     { key: 'a', during: 'x' },
     { key: 'a', replace: 1 },
+    { key: 'a', replace: true, while: 'running' },
     { key: 7 },
   ]) {
     await assert.rejects(it.jobs.enqueue(Mail, 1, { unique: unique as string }), {

@@ -1,5 +1,6 @@
 /** Dead letters: shown, put back, dropped. */
-import { invalidArgument } from '../../core/errors.ts'
+import { checkOptionNames } from '../../config/known-options.ts'
+import { invalidArgument, SluiceError } from '../../core/errors.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { redriveByCanaries, type PutBack } from '../../engine/tasks/canaries.ts'
 import type { DeadLetter, DeadLetterFilter, Redriven, RedriveOptions } from '../api.ts'
@@ -9,6 +10,7 @@ import { checkId, columns, toDeadLetter, type JobRow } from './rows.ts'
 const MAX_LIMIT = 10_000
 const DEFAULT_LIMIT = 100
 const DEFAULT_CANARY = 20
+const FILTER = ['job', 'ids', 'before', 'limit'] as const
 
 /** The filter as parameters $1 to $3: name of the job, ids, died before; null for none. Deliveries of events are not jobs. */
 const MATCHES = `not exists (select from sluice.sub s where s.queue = t.queue)
@@ -23,6 +25,11 @@ from sluice.dead t join sluice.queue q on q.id = t.queue where ${MATCHES} order 
 const GET = `
 select ${columns(`'dead'`, 't.died', 't.why')}
 from sluice.dead t join sluice.queue q on q.id = t.queue where t.id = $1`
+
+/** in: the filter, $4 limit */
+const COUNT = `
+select count(*)::int as count from (
+  select from sluice.dead t join sluice.queue q on q.id = t.queue where ${MATCHES} limit $4) x`
 
 /** in: the filter, $4 limit · out: ids · effect: they are gone */
 const DROP = `
@@ -54,6 +61,7 @@ interface PutBackJob extends PutBack {
 }
 
 export async function listDead(engine: Engine, filter: DeadLetterFilter): Promise<readonly DeadLetter[]> {
+  checkOptionNames('deadLetters.list', filter, FILTER)
   const rows = await engine.db.query<JobRow>(LIST, [...matching(filter), limitOf(filter)], {
     idempotent: true,
     label: 'sluice.deadLetters',
@@ -70,6 +78,17 @@ export async function getDead(engine: Engine, id: string): Promise<DeadLetter | 
 }
 
 export async function dropDead(engine: Engine, filter: DeadLetterFilter): Promise<number> {
+  const { job, ids, before } = filter
+  checkOptionNames('deadLetters.drop', filter, FILTER)
+  if (job === undefined && ids === undefined && before === undefined) {
+    throw new SluiceError(
+      'SLUICE_INVALID_ARGUMENT',
+      'deadLetters.drop: expected job, ids or before, got none',
+      {
+        hint: 'What is dropped is gone. To drop all there are, pass { before: new Date() }.',
+      },
+    )
+  }
   const rows = await engine.db.query(DROP, [...matching(filter), limitOf(filter)], {
     idempotent: false,
     label: 'sluice.dropDead',
@@ -83,6 +102,7 @@ export async function redriveDead(
   options: RedriveOptions,
   signal: AbortSignal,
 ): Promise<Redriven> {
+  checkOptionNames('deadLetters.redrive', options, [...FILTER, 'canary'])
   const limit = limitOf(options)
   const canary = options.canary ?? DEFAULT_CANARY
   if (!Number.isSafeInteger(canary) || canary < 0) {
@@ -93,7 +113,12 @@ export async function redriveDead(
     canary,
     putBack: (most: number, without: readonly string[]) => putBack(engine, options, most, without),
   }
-  return redriveByCanaries(engine, redrive, signal)
+  const answer = await redriveByCanaries(engine, redrive, signal)
+  const row = await engine.db.queryOne<{ count: number }>(COUNT, [...matching(options), MAX_LIMIT], {
+    idempotent: true,
+    label: 'sluice.deadLetters',
+  })
+  return { ...answer, left: row?.count ?? 0 }
 }
 
 async function putBack(

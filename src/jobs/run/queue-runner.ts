@@ -14,12 +14,13 @@ import { moment } from '../../engine/moments.ts'
 import type { HeldTask } from '../../engine/tasks/task.ts'
 import type { Lease } from '../../engine/worker/worker.ts'
 import { LogLimit } from '../../telemetry/log-limit.ts'
-import type { TaskSource } from '../source.ts'
+import type { SourceHost, TaskSource } from '../source.ts'
 import { Ends } from './ends.ts'
 import { HeldCheck } from './held-check.ts'
 import { Rest } from './rest.ts'
 import type { QueueRunnerOptions, RunnerFacts } from './runner-options.ts'
 import type { Station } from './station.ts'
+import { Stations } from './stations.ts'
 
 const RETRY = { baseMs: 100, capMs: 5_000 } as const
 const LOG_EVERY_MS = 60_000
@@ -36,9 +37,7 @@ const UNKNOWN_MAX_MS = 300_000
 
 export class QueueRunner {
   readonly #options: QueueRunnerOptions
-  readonly #stations = new Map<string, Station>()
-  /** Stations that still run what they had when they were removed. */
-  readonly #leaving = new Set<Station>()
+  readonly #stations = new Stations()
   readonly #sources: readonly TaskSource[]
   readonly #rest: Rest
   readonly #heldCheck: HeldCheck
@@ -62,7 +61,16 @@ export class QueueRunner {
     this.#rest = new Rest(engine.clock)
     this.#heldCheck = new HeldCheck(engine)
     this.#log = new LogLimit(engine.clock, LOG_EVERY_MS)
-    const host = { engine, queueId, queueName, wake: () => this.wake(), held: () => this.#ids() }
+    const host: SourceHost = {
+      engine,
+      queueId,
+      queueName,
+      wake: () => this.wake(),
+      names: () => this.#stations.jobs.map(({ name }) => name),
+      handles: (name) => this.#stations.find(name) !== undefined,
+      left: (name, count) => this.#left(name, count),
+      held: () => this.#ids(),
+    }
     this.#sources = options.sources.map((create) => create(host))
   }
 
@@ -70,22 +78,15 @@ export class QueueRunner {
     return this.#options.queueName
   }
   get isEmpty(): boolean {
-    return this.#stations.size === 0 && this.#leaving.size === 0
+    return this.#stations.isEmpty
   }
   /** Those that are run here. */
   get jobs(): Iterable<Station['job']> {
-    return [...this.#stations.values()].map(({ job }) => job)
+    return this.#stations.jobs
   }
   get facts(): RunnerFacts {
-    let running = 0
-    let buffered = 0
-    for (const station of this.#all()) {
-      running += station.running
-      buffered += station.buffered
-    }
     return {
-      running,
-      buffered,
+      ...this.#stations.load,
       claimedMsAgo:
         this.#claimedAt === undefined
           ? undefined
@@ -113,7 +114,7 @@ export class QueueRunner {
   }
 
   add(station: Station): void {
-    this.#stations.set(station.job.name, station)
+    this.#stations.add(station)
     this.wake()
   }
 
@@ -129,13 +130,10 @@ export class QueueRunner {
 
   /** Claims nothing for it any more, waits for what runs, and for its ends to be stored. */
   async remove(station: Station): Promise<void> {
-    const { name } = station.job
-    if (this.#stations.get(name) === station) this.#stations.delete(name)
-    this.#leaving.add(station)
-    station.clear()
+    this.#stations.retire(station)
     await station.idle()
     await Promise.all(this.#ends.map((ends) => ends.idle()))
-    this.#leaving.delete(station)
+    this.#stations.forget(station)
   }
 
   /** Claims nothing more, and gives back what has not begun. */
@@ -143,20 +141,20 @@ export class QueueRunner {
     if (this.#stopped) return
     this.#stopped = true
     this.#rest.ring()
-    for (const station of this.#all()) station.clear()
+    for (const station of this.#stations) station.clear()
   }
 
   /** Lets what runs end until `patience` aborts, then tells it to, gives the rest back, and stores all ends. */
   async drain(patience: AbortSignal, signal: AbortSignal): Promise<void> {
     this.stopIntake()
-    await settled(this.#idle(), AbortSignal.any([patience, signal]))
+    await settled(this.#stations.idle(), AbortSignal.any([patience, signal]))
     const reason = new SluiceError('SLUICE_SHUTDOWN', 'the app is stopping, and the job is given back')
-    for (const station of this.#all()) station.abort(reason)
+    for (const station of this.#stations) station.abort(reason)
     const grace = new AbortController()
     const timer = this.#options.engine.clock.setTimer(() => grace.abort(), SHUTDOWN_GRACE_MS)
-    await settled(this.#idle(), AbortSignal.any([grace.signal, signal]))
+    await settled(this.#stations.idle(), AbortSignal.any([grace.signal, signal]))
     timer.cancel()
-    for (const station of this.#all()) station.giveUp(reason)
+    for (const station of this.#stations) station.giveUp(reason)
     await settled(Promise.all([this.#loop, ...this.#ends.map((ends) => ends.idle())]), signal)
   }
 
@@ -173,7 +171,7 @@ export class QueueRunner {
   tick(): void {
     const now = this.#options.engine.clock.monotonic()
     const delay = this.#stations.size > 1 ? UNKNOWN_MIN_MS : 0
-    for (const station of this.#stations.values()) station.yieldHeld(now, delay)
+    this.#stations.yieldHeld(now, delay)
     void this.#check(CHECK_AFTER_MS)
     void this.#tickSources()
     if (this.#stopped || this.#loop === undefined) return
@@ -219,7 +217,7 @@ export class QueueRunner {
     for (const source of this.#sources) source.reset()
     for (const ends of this.#ends) ends.drop()
     this.#ends = []
-    for (const station of this.#all()) station.lose(lease.signal.reason)
+    for (const station of this.#stations) station.lose(lease.signal.reason)
   }
 
   async #run(generation: number): Promise<void> {
@@ -227,7 +225,7 @@ export class QueueRunner {
     while (!this.#stopped && generation === this.#generation) {
       this.#turnedAt = engine.clock.monotonic()
       const wait = this.#rest.msLeft
-      if (this.#lease === undefined || wait > 0 || !this.#isHungry()) {
+      if (this.#lease === undefined || wait > 0 || !this.#stations.isHungry) {
         await this.#rest.sleep(wait > 0 ? Math.min(wait, pollMs * 2) : pollMs)
         continue
       }
@@ -235,18 +233,12 @@ export class QueueRunner {
     }
   }
 
-  #isHungry(): boolean {
-    for (const station of this.#stations.values()) if (station.isHungry) return true
-    return false
-  }
-
   async #claim(lease: Lease, all: readonly Ends[], generation: number): Promise<void> {
     const { hints } = this.#rest
     try {
       let isDry = true
       for (const ends of all) {
-        let room = 0
-        for (const station of this.#stations.values()) room += station.room
+        const { room } = this.#stations
         if (room === 0) return
         const limit = Math.min(room, this.#options.maxClaim ?? MAX_CLAIM)
         const tasks = await ends.source.claim(lease, limit)
@@ -254,7 +246,7 @@ export class QueueRunner {
         if (tasks.length === limit) isDry = false
         const isCurrent = !this.#stopped && generation === this.#generation
         for (const task of tasks) this.#dispatch(task, ends, isCurrent)
-        for (const station of this.#stations.values()) station.pump()
+        this.#stations.pump()
       }
       this.#failures = 0
       this.#claimedAt = this.#options.engine.clock.monotonic()
@@ -268,8 +260,8 @@ export class QueueRunner {
   }
 
   #dispatch(task: HeldTask, ends: Ends, isCurrent: boolean): void {
-    const { queueName, engine, onUnknown } = this.#options
-    const station = this.#stations.get(task.name ?? queueName)
+    const { queueName, engine } = this.#options
+    const station = this.#stations.find(task.name ?? queueName)
     if (station !== undefined && isCurrent) {
       station.accept(task, ends)
       return
@@ -279,15 +271,17 @@ export class QueueRunner {
       ends.released.add({ id, attempt, lot, delay: 0 })
       return
     }
-    this.#unknown += 1
-    onUnknown()
+    this.#left(task.name ?? queueName, 1)
     const age = engine.clock.now() - task.made
     const delay = Math.min(UNKNOWN_MAX_MS, Math.max(UNKNOWN_MIN_MS, age / 2))
     ends.released.add({ id, attempt, lot, delay })
-    this.#report(
-      new Error(`no handler for jobs called "${task.name}" in this process`),
-      'a job is left to other processes',
-    )
+  }
+
+  #left(name: string, count: number): void {
+    this.#unknown += count
+    this.#options.onUnknown(count)
+    const error = new Error(`no handler for jobs called "${name}" in this process`)
+    this.#report(error, 'a job is left to other processes')
   }
 
   /** Nothing to claim: until a hint, until the next one is due, or the poll. */
@@ -310,21 +304,12 @@ export class QueueRunner {
 
   /** Aborts runs of at least this age that are no longer ours: cancelled, or given to others. */
   #check(minAgeMs: number): Promise<void> {
-    return this.#heldCheck.look(this.#all(), this.#lease, minAgeMs)
+    return this.#heldCheck.look(this.#stations, this.#lease, minAgeMs)
   }
 
   *#ids(): Iterable<string> {
-    for (const station of this.#all()) yield* station.ids()
+    yield* this.#stations.ids()
     for (const ends of this.#ends) yield* ends.ids()
-  }
-
-  *#all(): Iterable<Station> {
-    yield* this.#stations.values()
-    yield* this.#leaving
-  }
-
-  #idle(): Promise<unknown> {
-    return Promise.all([...this.#all()].map((station) => station.idle()))
   }
 
   #report(error: Error, what: string): void {

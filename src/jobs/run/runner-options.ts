@@ -10,8 +10,8 @@ export interface QueueRunnerOptions {
   readonly pollMs: number
   readonly log: Logger
   readonly sources: readonly SourceFactory[]
-  /** A task of a name that has no handler here. */
-  readonly onUnknown: () => void
+  /** Tasks of a name that has no handler here. */
+  readonly onUnknown: (count: number) => void
   /** Tasks of one claim, at most. @default 2000 */
   readonly maxClaim?: number
   /** A loop that did not come round for so long, and twice the poll, is dead. @default 20000 */
