@@ -54,6 +54,15 @@ export interface PublishedEvent {
   readonly scheduled: boolean
 }
 
+/** Where an event comes from that came through a broker. */
+export interface EventOrigin {
+  /** Who published it: the name of the app, of a program in whatever language. */
+  readonly source: string
+  /** Unique with the source; the same at each delivery. */
+  readonly id: string
+  readonly time: Date
+}
+
 export interface EventContext<Data> {
   readonly id: string
   readonly topic: string
@@ -68,6 +77,8 @@ export interface EventContext<Data> {
   readonly replay: string | undefined
   /** W3C trace context of the publisher. */
   readonly traceparent: string | undefined
+  /** Undefined for one that was published into this log. */
+  readonly origin: EventOrigin | undefined
   /** Aborts at the timeout, when the shard is lost to another process, and late in a shutdown. */
   readonly signal: AbortSignal
   /** With `transaction: true`: what is done through it commits together with the subscription's place in the log. */
@@ -149,6 +160,8 @@ export interface SubscriptionLag {
   readonly pausedWhy: string | undefined
   /** Milliseconds since its cursor moved last. */
   readonly idleMs: number
+  /** Live processes that subscribe to it. */
+  readonly processes: number
 }
 
 export interface TopicInfo {
@@ -232,6 +245,13 @@ export interface ReplayInfo {
   readonly finishedAt: Date | undefined
 }
 
+export interface RemovedSubscription {
+  /** Deliveries that waited for another attempt. */
+  readonly retrying: number
+  /** Dead letters. */
+  readonly dead: number
+}
+
 export interface OnceOptions {
   /** How long the id is remembered; longer than any broker delivers it again. @default '7d' */
   readonly keep?: Duration | undefined
@@ -294,6 +314,11 @@ export interface Events extends ComponentBase {
   /** No process delivers to it any more; what runs goes on. */
   pause(subscription: string, reason?: string): AsyncResult<void>
   resume(subscription: string): AsyncResult<void>
+  /**
+   * Takes a subscription out of the database that no process has any more: its place in the log, its retries, dead letters
+   * and replays. SLUICE_CONFLICT while a live process has it.
+   */
+  remove(subscription: string): AsyncResult<RemovedSubscription>
   lag(): AsyncResult<readonly SubscriptionLag[]>
   topics(): AsyncResult<readonly TopicInfo[]>
   readonly deadLetters: DeadEvents

@@ -13,7 +13,7 @@ import { runWithCarrier } from '../telemetry/context.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { hasTraceSdk } from '../telemetry/otel-api.ts'
 import { runInSpan, startSpan, type ActiveSpan } from '../telemetry/trace.ts'
-import type { EventBatchContext } from './api.ts'
+import type { EventBatchContext, EventOrigin } from './api.ts'
 import type { StoredEvent } from './decode.ts'
 import type { SubscriptionSpec } from './spec.ts'
 
@@ -46,6 +46,7 @@ export class Attempts {
   async run(events: readonly StoredEvent[], options: AttemptOptions): Promise<Outcome> {
     const { handler } = this.#spec
     if (handler.kind === 'batch') return this.#runBatch(handler.run, events, options)
+    if (handler.kind === 'relay') return this.#runRelay(handler.run, events, options)
     const event = events[0]
     if (event === undefined) return []
     try {
@@ -107,10 +108,28 @@ export class Attempts {
     return events.map(({ row }) => failures.get(row.id))
   }
 
+  async #runRelay(
+    run: Extract<SubscriptionSpec['handler'], { kind: 'relay' }>['run'],
+    events: readonly StoredEvent[],
+    options: AttemptOptions,
+  ): Promise<Outcome> {
+    const aborter = new LazySignal()
+    let outcome: Outcome = []
+    try {
+      const span = hasTraceSdk() ? this.#span(events, options) : undefined
+      const answer = runInSpan(span, () => run(events, aborter.signal)).then((each) => void (outcome = each))
+      await this.#within(answer, aborter, options.signal)
+      return outcome
+    } catch (thrown) {
+      const error = toError(thrown)
+      return events.map(() => error)
+    }
+  }
+
   /** Of one event a part of its publisher's trace; of a batch one for all, which points to those of the publishers. */
   #span(events: readonly StoredEvent[], { attempt, replay }: AttemptOptions): ActiveSpan | undefined {
     const { name, handler } = this.#spec
-    const isBatch = handler.kind === 'batch'
+    const isBatch = handler.kind !== 'single'
     return startSpan(`event ${name}`, {
       kind: 'consumer',
       attributes: {
@@ -215,6 +234,10 @@ class Delivered {
   }
   get traceparent(): string | undefined {
     return this.#event.head.t
+  }
+  get origin(): EventOrigin | undefined {
+    const { o } = this.#event.head
+    return o === undefined ? undefined : { source: o.s, id: o.i, time: new Date(o.t) }
   }
   get signal(): AbortSignal {
     return this.aborter.signal

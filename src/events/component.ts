@@ -2,38 +2,37 @@
 import type { Component, ComponentContext } from '../app/component.ts'
 import type { Postgres } from '../components/postgres/api.ts'
 import { onAbort } from '../core/abort.ts'
-import { invalidArgument, SluiceError, toError } from '../core/errors.ts'
+import { hasCode, invalidArgument, SluiceError, toError } from '../core/errors.ts'
+import { checkTransaction } from '../engine/transaction-option.ts'
 import type { OperationSpec } from '../telemetry/operate.ts'
 import type {
   BatchSubscribeOptions,
   EventBatchHandler,
   EventHandler,
-  EventInput,
   Events,
   SubscribeOptions,
   Subscription,
 } from './api.ts'
-import { encodeEvent, type EncodedEvent } from './encode.ts'
+import { encodeAll, encodeEvent } from './encode.ts'
 import type { EventType } from './event.ts'
+import { DROP_DEAD, LIMITS, LIST_DEAD, PUBLISH, PUBLISH_MANY, REDRIVE } from './operations.ts'
 import type { EventsRuntime } from './runtime.ts'
 import type { EventsConfig } from './section.ts'
 import { subscriptionSpec, type SubscriptionSpec } from './spec.ts'
+import { createAlone } from './transports/alone.ts'
+import type { EventBroker, ForeignMapping } from './transports/broker.ts'
+import { chooseWay, isAlone } from './transports/choose.ts'
+import type { Travel } from './transports/travel.ts'
 
-const PUBLISH: OperationSpec = Object.freeze({ name: 'publish', idempotent: false })
-const PUBLISH_MANY: OperationSpec = Object.freeze({ name: 'publishMany', idempotent: false })
 const ONCE: OperationSpec = Object.freeze({ name: 'once', idempotent: false })
 const REPLAY: OperationSpec = Object.freeze({ name: 'replay', idempotent: false })
 const REPLAYS: OperationSpec = Object.freeze({ name: 'replays', idempotent: true })
 const CANCEL_REPLAY: OperationSpec = Object.freeze({ name: 'cancelReplay', idempotent: true })
 const PAUSE: OperationSpec = Object.freeze({ name: 'pause', idempotent: true })
+const REMOVE: OperationSpec = Object.freeze({ name: 'remove', idempotent: false })
 const RESUME: OperationSpec = Object.freeze({ name: 'resume', idempotent: true })
 const LAG: OperationSpec = Object.freeze({ name: 'lag', idempotent: true })
 const TOPICS: OperationSpec = Object.freeze({ name: 'topics', idempotent: true })
-const LIST_DEAD: OperationSpec = Object.freeze({ name: 'listDead', idempotent: true })
-const REDRIVE: OperationSpec = Object.freeze({ name: 'redrive', idempotent: false })
-const DROP_DEAD: OperationSpec = Object.freeze({ name: 'dropDead', idempotent: false })
-const MAX_MANY = 100_000
-const TIMEOUT_MS = 30_000
 /** A redrive waits for its canaries to be delivered. */
 const REDRIVE_LIMIT = '10m'
 
@@ -44,20 +43,33 @@ interface Wanted {
   readonly placed: PromiseWithResolvers<void>
 }
 
-export function createEvents(context: ComponentContext<EventsConfig>): Component<Events> {
-  const { config, name, log } = context
+export interface EventsParts {
+  /** May it use a database? */
+  readonly withDatabase: boolean
+  /** Reads messages of a broker that have no envelope. */
+  readonly map: ForeignMapping | undefined
+}
+
+export function createEvents(
+  context: ComponentContext<EventsConfig>,
+  { withDatabase, map }: EventsParts,
+): Component<Events> {
+  const way = chooseWay(context, withDatabase)
+  if (isAlone(way.transport)) return createAlone(context, way.broker!, map)
+  return createLog(context, way.broker, map)
+}
+
+function createLog(
+  context: ComponentContext<EventsConfig>,
+  broker: EventBroker | undefined,
+  map: ForeignMapping | undefined,
+): Component<Events> {
+  const { config, name, log, appName } = context
   const specs = new Map<string, Wanted>()
   let runtime: EventsRuntime | undefined
+  let travel: Travel | undefined
   let release: (() => Promise<void>) | undefined
-  const operations = context.operations({
-    timeoutMs: TIMEOUT_MS,
-    maxConcurrent: 10_000,
-    maxWaiting: 100_000,
-    // The database component has one of its own.
-    breakerThreshold: 0,
-    breakerResetMs: 0,
-    retries: 0,
-  })
+  const operations = context.operations(LIMITS)
   const running = (): EventsRuntime => {
     if (runtime !== undefined) return runtime
     throw new SluiceError('SLUICE_NOT_READY', `"${name}" is not connected`, {
@@ -67,6 +79,7 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
   }
 
   const beginLater = (open: EventsRuntime, { spec, placed }: Wanted): void => {
+    travel?.subscribed(spec)
     open.subscribeLater(spec).then(placed.resolve, (error: unknown) => {
       placed.reject(error)
       if (specs.has(spec.name))
@@ -100,7 +113,7 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
       get shards() {
         return runtime?.subscriber(spec.name)?.shards ?? 0
       },
-      ready: () => placed.promise,
+      ready: () => placed.promise.then(() => travel?.ready()),
       stop,
       [Symbol.asyncDispose]: stop,
     }
@@ -112,6 +125,7 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
       operations.run(
         PUBLISH,
         async (call) => {
+          checkTransaction('publish', options.tx)
           const event = await encodeEvent(type, { ...options, data }, config.maxBodySize)
           return running().publisher.publish(event, options.tx, call.signal)
         },
@@ -121,8 +135,8 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
       operations.run(
         PUBLISH_MANY,
         async () => {
-          checkMany(items)
-          const events = await encodeAll(type, items, config.maxBodySize)
+          checkTransaction('publishMany', options.tx)
+          const events = await encodeAll(type, items, config.maxBodySize, options)
           return running().publisher.publishMany(events, options.tx)
         },
         { signal: options.signal },
@@ -137,6 +151,8 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
     pause: (subscription, reason) =>
       operations.run(PAUSE, () => running().queries.pause(subscription, reason)),
     resume: (subscription) => operations.run(RESUME, () => running().queries.resume(subscription)),
+    remove: (subscription) =>
+      operations.run(REMOVE, (call) => running().queries.remove(subscription, call.signal)),
     lag: () => operations.run(LAG, () => running().queries.lag()),
     topics: () => operations.run(TOPICS, () => running().queries.topics()),
     deadLetters: Object.freeze({
@@ -169,23 +185,42 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
         notify: config.notify,
       })
       let opened: EventsRuntime | undefined
+      let travelling: Travel | undefined
       try {
         await engine.open(signal)
         opened = new EventsRuntime(engine, config, name, log)
         await opened.open()
+        if (broker !== undefined) {
+          const { Travel } = await import('./transports/travel.ts')
+          const parts = { engine, runtime: opened, broker, config, component: name, appName, log, map }
+          travelling = await Travel.begin(parts)
+        }
         for (const { spec, placed } of specs.values()) {
           signal.throwIfAborted()
-          await opened.subscribe(spec)
-          placed.resolve()
+          travelling?.subscribed(spec)
+          try {
+            await opened.subscribe(spec)
+            placed.resolve()
+          } catch (error) {
+            // What one program asks for that cannot be is no reason to publish nothing.
+            if (!hasCode(error, 'SLUICE_CONFLICT')) throw error
+            placed.reject(error)
+            log.error(
+              { err: toError(error), subscription: spec.name },
+              `${name}: a subscription cannot begin`,
+            )
+          }
         }
         signal.throwIfAborted()
       } catch (error) {
+        await travelling?.stop(AbortSignal.abort(error)).catch(() => {})
         await opened?.close(AbortSignal.abort(error)).catch(() => {})
         await releaseEngine(engine)
         throw error
       }
       release = () => releaseEngine(engine)
       runtime = opened
+      travel = travelling
     },
     check: async (signal) => {
       running()
@@ -193,7 +228,8 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
       await db.queryOne('select 1 as alive', [], { signal, label: 'sluice.check' })
     },
     stopIntake: async (signal) => {
-      await runtime?.stopIntake(shutdownSignal(signal))
+      const limit = shutdownSignal(signal)
+      await Promise.all([runtime?.stopIntake(limit), travel?.stop(limit)])
     },
     async close(signal) {
       const open = runtime
@@ -202,13 +238,18 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
         placed.reject(new SluiceError('SLUICE_CLOSED', `subscription "${spec.name}": ${name} was closed`))
       }
       try {
+        await travel?.stop(signal)
         await open?.close(signal)
       } finally {
         await release?.()
         release = undefined
       }
     },
-    inspect: () => runtime?.inspection ?? { subscriptions: {}, topics: 0 },
+    inspect: () => ({
+      transport: broker === undefined ? 'log' : `log+${broker.kind}`,
+      ...(runtime?.inspection ?? { subscriptions: {}, topics: 0 }),
+      ...(travel === undefined ? {} : travel.inspection),
+    }),
   }
 
   /** Aborts at the component's own limit, or the app's where that is earlier. */
@@ -226,22 +267,4 @@ export function createEvents(context: ComponentContext<EventsConfig>): Component
     })
     return limit.signal
   }
-}
-
-function checkMany(items: readonly EventInput<unknown>[]): void {
-  if (Array.isArray(items) && items.length <= MAX_MANY) return
-  throw invalidArgument('publishMany: items', `at most ${MAX_MANY}`, items.length)
-}
-
-async function encodeAll<Input>(
-  type: EventType<Input, unknown>,
-  items: readonly EventInput<Input>[],
-  maxBytes: number,
-): Promise<readonly EncodedEvent[]> {
-  const events: EncodedEvent[] = []
-  for (const item of items) {
-    const encoded = encodeEvent(type, item, maxBytes)
-    events.push(encoded instanceof Promise ? await encoded : encoded)
-  }
-  return events
 }

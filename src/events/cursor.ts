@@ -2,11 +2,13 @@
  * Where a shard stands in the log, and how far that is written down. Writing goes beside the work, one write at a time;
  * what is done and not written is bounded, and comes again after a crash.
  */
+import type { Timer } from '../core/clock.ts'
 import { SluiceError, toError } from '../core/errors.ts'
-import { readCursor, type CursorOwner } from '../engine/log/cursor.ts'
+import { readCursor, type CursorMove, type CursorOwner } from '../engine/log/cursor.ts'
 import type { Position } from '../engine/log/window.ts'
 import { moment } from '../engine/moments.ts'
 import type { SubscriberParts } from './parts.ts'
+import { coversPatterns } from './pattern.ts'
 
 /** Events done before the cursor is written. */
 const SAVE_EVERY = 100
@@ -18,6 +20,8 @@ const IDLE_SAVE_MS = 1_000
 export class Cursor {
   readonly #parts: SubscriberParts
   readonly owner: CursorOwner
+  /** By which number of what the subscription reads the cursor was read. */
+  #reads = 0
   #position: Position = { tick: '0', till: null, pos: '0' }
   #saved = this.#position
   #savedAt = 0
@@ -26,6 +30,7 @@ export class Cursor {
   /** It was asked to write while it wrote. */
   #again = false
   #failure: Error | undefined
+  #later: Timer | undefined
 
   constructor(parts: SubscriberParts, owner: CursorOwner) {
     this.#parts = parts
@@ -40,11 +45,20 @@ export class Cursor {
   async load(): Promise<void> {
     await this.#saving
     const found = await readCursor(this.#parts.engine.db, this.owner.ref, this.owner.shard)
-    if (found === undefined) throw new SluiceError('SLUICE_INTERNAL', 'the cursor of a shard is missing')
+    const { spec } = this.#parts
+    if (found === undefined) throw leaseLost(spec.name, this.owner.shard)
+    const { tick, till, pos, reads, patterns } = found
+    if (!coversPatterns(spec.patterns, patterns)) throw new ReadsMore(patterns)
+    this.#reads = reads
     this.#failure = undefined
     this.#again = false
     this.#unsaved = 0
-    this.#position = this.#saved = found
+    this.#position = this.#saved = { tick, till, pos }
+  }
+
+  /** The move to a position, for whoever writes it. */
+  moveTo({ tick, till, pos }: Position): CursorMove {
+    return { ...this.owner, tick, till, pos, reads: this.#reads }
   }
 
   /** Everything before the position is done, `count` events more than before. Throws what a write failed with. */
@@ -52,8 +66,13 @@ export class Cursor {
     if (this.#failure !== undefined) throw this.#failure
     this.#position = position
     this.#unsaved += count
-    if (this.#unsaved >= SAVE_EVERY || this.#parts.engine.clock.monotonic() - this.#savedAt > IDLE_SAVE_MS)
+    const { clock } = this.#parts.engine
+    if (this.#unsaved >= SAVE_EVERY || clock.monotonic() - this.#savedAt > IDLE_SAVE_MS) {
       this.save()
+      return
+    }
+    // Where nothing follows, nobody else would write it.
+    this.#later ??= clock.setTimer(() => this.#saveLate(), IDLE_SAVE_MS, { keepAlive: false })
   }
 
   /** It was written by a transaction of the handler. */
@@ -90,6 +109,17 @@ export class Cursor {
     )
   }
 
+  #saveLate(): void {
+    this.#later = undefined
+    if (this.#failure === undefined) this.save()
+  }
+
+  /** Nothing is written by itself any more. */
+  close(): void {
+    this.#later?.cancel()
+    this.#later = undefined
+  }
+
   /** Writes what is not written. Never rejects. */
   async flush(): Promise<void> {
     while (this.#failure === undefined && (this.#saving !== undefined || this.#position !== this.#saved)) {
@@ -99,11 +129,21 @@ export class Cursor {
   }
 
   async #write(position: Position): Promise<void> {
-    const moved = await this.#parts.moveCursor({ ...this.owner, ...position })
+    const moved = await this.#parts.moveCursor(this.moveTo(position))
     if (!moved) throw leaseLost(this.#parts.spec.name, this.owner.shard)
     this.#saved = position
     this.#savedAt = this.#parts.engine.clock.monotonic()
     moment('events.moved', 1)
+  }
+}
+
+/** Another program of the subscription reads what this one does not know. */
+export class ReadsMore extends Error {
+  readonly patterns: readonly string[]
+
+  constructor(patterns: readonly string[]) {
+    super('the subscription reads topics that this program does not know')
+    this.patterns = patterns
   }
 }
 

@@ -20,6 +20,8 @@ const QUICK_ATTEMPTS = 3
 const QUICK_BACKOFF = { baseMs: 50, capMs: 500 }
 /** A shard that stops in front of an event waits this long at most. */
 const STOP_CAP_MS = 30_000
+/** A relay stands as often as its broker is away, and tries often: what it says is not said each time. */
+const LOG_EVERY = 50
 
 interface Failure {
   readonly event: StoredEvent
@@ -28,25 +30,34 @@ interface Failure {
   readonly isInnocent?: boolean
 }
 
+export interface DeliveryCalls {
+  /** Aborts when the shard is lost, and when there is no more time. */
+  readonly signal: AbortSignal
+  /** Aborts when nothing more is to be begun. */
+  readonly draining: AbortSignal
+  /** Called at each attempt: it is slow, and not stuck. */
+  readonly onTry: () => void
+}
+
 export class Delivery {
   readonly #parts: SubscriberParts
   readonly #cursor: Cursor
   readonly #parked: ParkedKeys | undefined
   readonly #signal: AbortSignal
-  /** Called at each attempt: it is slow, and not stuck. */
+  readonly #draining: AbortSignal
   readonly #onTry: () => void
 
   constructor(
     parts: SubscriberParts,
     cursor: Cursor,
     parked: ParkedKeys | undefined,
-    signal: AbortSignal,
-    onTry: () => void,
+    { signal, draining, onTry }: DeliveryCalls,
   ) {
     this.#parts = parts
     this.#cursor = cursor
     this.#parked = parked
     this.#signal = signal
+    this.#draining = draining
     this.#onTry = onTry
   }
 
@@ -82,7 +93,7 @@ export class Delivery {
           async (tx) => {
             outcome = await attempts.run(open, { attempt, signal: this.#signal, tx })
             if (outcome.some((error) => error !== undefined)) throw new HandlerFailed()
-            const move = moveCursors(tx, [{ ...this.#cursor.owner, ...behind }])
+            const move = moveCursors(tx, [this.#cursor.moveTo(behind)])
             const [[moved]] = await Promise.all([move, letGoWhenIdle(tx)])
             if (moved !== true) throw leaseLost(spec.name, this.#cursor.owner.shard)
             moment('events.committing', open.length)
@@ -151,12 +162,14 @@ export class Delivery {
   /** It is not tried again: its attempts are used up, or it does not fit, and will not the next time either. */
   #isLast(error: Error, attempt: number): boolean {
     const { onFail, attempts } = this.#parts.spec
+    if (onFail === 'hold') return hasCode(error, 'SLUICE_INVALID_DATA')
     return onFail !== 'stop' && (attempt >= attempts || hasCode(error, 'SLUICE_INVALID_DATA'))
   }
 
   #isOver(failed: readonly Failure[], attempt: number): boolean {
     const { spec } = this.#parts
     if (spec.onFail === 'stop') return false
+    if (spec.onFail === 'hold') return failed.every(({ error }) => hasCode(error, 'SLUICE_INVALID_DATA'))
     return (
       // The last one is left to the task, which ends with it.
       attempt >= Math.min(QUICK_ATTEMPTS, Math.max(1, spec.attempts - 1)) ||
@@ -167,14 +180,18 @@ export class Delivery {
   async #rest(attempt: number, failed: readonly Failure[]): Promise<void> {
     const { engine, spec, log } = this.#parts
     let backoff = QUICK_BACKOFF
-    if (spec.onFail === 'stop' && attempt >= QUICK_ATTEMPTS) {
+    const stands = spec.onFail === 'stop' || spec.onFail === 'hold'
+    if (stands && attempt >= QUICK_ATTEMPTS) {
       backoff = { baseMs: spec.backoff.baseMs, capMs: Math.min(spec.backoff.capMs, STOP_CAP_MS) }
-      log.error(
-        { err: failed[0]?.error, subscription: spec.name, eventId: failed[0]?.event.row.id, attempt },
-        'a subscription stands in front of an event that fails',
-      )
+      if (spec.onFail === 'stop' || attempt % LOG_EVERY === QUICK_ATTEMPTS)
+        log.error(
+          { err: failed[0]?.error, subscription: spec.name, eventId: failed[0]?.event.row.id, attempt },
+          'a subscription stands in front of an event that fails',
+        )
     }
-    await engine.clock.sleep(backoffMs(attempt, engine.random(), backoff), { signal: this.#signal })
+    // One that stands may stand for long: a shutdown does not wait for it, and the event comes again.
+    const signal = stands ? this.#draining : this.#signal
+    await engine.clock.sleep(backoffMs(attempt, engine.random(), backoff), { signal })
   }
 
   async #spill(
@@ -253,7 +270,10 @@ export class Delivery {
       async (tx) => {
         const tasks = await spillEvents(tx, row.queue, owner, spilled)
         if (tasks === undefined) return undefined
-        const [[moved]] = await Promise.all([moveCursors(tx, [{ ...owner, ...behind }]), letGoWhenIdle(tx)])
+        const [[moved]] = await Promise.all([
+          moveCursors(tx, [this.#cursor.moveTo(behind)]),
+          letGoWhenIdle(tx),
+        ])
         if (moved !== true) throw leaseLost(this.#parts.spec.name, owner.shard)
         return tasks
       },

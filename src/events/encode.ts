@@ -1,4 +1,5 @@
 /** From what the user publishes to what is stored, and what is refused on the way. */
+import { checkOptionNames } from '../config/known-options.ts'
 import { durationMs } from '../core/duration.ts'
 import { invalidArgument, SluiceError, toError } from '../core/errors.ts'
 import { checkData } from '../core/standard-schema.ts'
@@ -14,6 +15,8 @@ export interface EventHead {
   readonly r?: string
   /** Headers of the user. */
   readonly h?: Readonly<Record<string, string>>
+  /** Of one that came from a broker: source and id of its envelope, and when it happened, in milliseconds since 1970. */
+  readonly o?: { readonly s: string; readonly i: string; readonly t: number }
 }
 
 /** An event that may be stored, but for the id of its topic. */
@@ -27,13 +30,27 @@ export interface EncodedEvent {
   readonly later: { readonly delayMs: number; readonly priority: number } | undefined
 }
 
+const MAX_MANY = 100_000
 const MAX_KEY = 200
 const MAX_HEADERS = 50
 const MAX_HEADER_CHARACTERS = 8_000
 const DEFAULT_PRIORITY = 5
 
+const ITEM = ['data', 'key', 'headers', 'delay', 'priority'] as const
+/** Of a single one, which is given with its options. */
+const SINGLE = [...ITEM, 'tx', 'signal'] as const
+
 /** Throws or rejects with SLUICE_INVALID_DATA, SLUICE_TOO_LARGE or SLUICE_INVALID_ARGUMENT. */
 export function encodeEvent<Input>(
+  type: EventType<Input, unknown>,
+  input: EventInput<Input>,
+  maxBytes: number,
+): EncodedEvent | Promise<EncodedEvent> {
+  checkOptionNames(`event "${type.topic}": options`, input, SINGLE)
+  return encode(type, input, maxBytes)
+}
+
+function encode<Input>(
   type: EventType<Input, unknown>,
   input: EventInput<Input>,
   maxBytes: number,
@@ -50,6 +67,25 @@ export function encodeEvent<Input>(
     later: laterOf(what, input),
   }
   return checked instanceof Promise ? checked.then(() => encoded) : encoded
+}
+
+/** The same of many, at most 100,000. */
+export async function encodeAll<Input>(
+  type: EventType<Input, unknown>,
+  items: readonly EventInput<Input>[],
+  maxBytes: number,
+  options: object = {},
+): Promise<readonly EncodedEvent[]> {
+  checkOptionNames('publishMany: options', options, ['tx', 'signal'])
+  if (!Array.isArray(items) || items.length > MAX_MANY)
+    throw invalidArgument('publishMany: items', `at most ${MAX_MANY}`, items.length)
+  const events: EncodedEvent[] = []
+  for (const [index, item] of items.entries()) {
+    checkOptionNames(`publishMany: items[${index}]`, item, ITEM)
+    const encoded = encode(type, item, maxBytes)
+    events.push(encoded instanceof Promise ? await encoded : encoded)
+  }
+  return events
 }
 
 function bodyOf(what: string, data: unknown, maxBytes: number): string {

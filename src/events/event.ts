@@ -1,4 +1,5 @@
 /** What an event is: its topic, the schema of its data, and how older versions become this one. Written once, shared by who publishes and who reads. */
+import { checkOptionNames } from '../config/known-options.ts'
 import { invalidArgument } from '../core/errors.ts'
 import { isStandardSchema, type StandardSchema } from '../core/standard-schema.ts'
 
@@ -24,13 +25,18 @@ const TOPIC = /^[a-zA-Z0-9_-]+(\.[a-zA-Z0-9_-]+)*$/
 const MAX_NAME = 200
 const MAX_VERSION = 1_000
 
+/** Could it be the topic of an event? */
+export function isTopic(text: unknown): text is string {
+  return typeof text === 'string' && text.length <= MAX_NAME && TOPIC.test(text)
+}
+
 /** Names an event. Throws SLUICE_INVALID_ARGUMENT. Nothing is registered anywhere: it is a value. */
 export function event<Input, Output>(
   topic: string,
   schema: StandardSchema<Input, Output>,
   options: EventOptions = {},
 ): EventType<Input, Output> {
-  if (typeof topic !== 'string' || !TOPIC.test(topic) || topic.length > MAX_NAME) {
+  if (!isTopic(topic)) {
     throw invalidArgument(
       'event',
       'words of letters, digits, _ and -, joined by dots, at most 200 characters',
@@ -41,6 +47,7 @@ export function event<Input, Output>(
   if (!isStandardSchema(schema)) {
     throw invalidArgument(`${what}: schema`, 'a Standard Schema (zod, valibot, arktype)', schema)
   }
+  checkOptionNames(`${what}: options`, options, ['version', 'upcast'])
   const { version = 1, upcast = {} } = options
   if (!Number.isSafeInteger(version) || version < 1 || version > MAX_VERSION) {
     throw invalidArgument(`${what}: version`, `a whole number from 1 to ${MAX_VERSION}`, version)

@@ -1,59 +1,113 @@
 /**
- * What each way of transport can do by itself, as data. What one cannot do, the engine does in front of it, or the call
- * is refused with SLUICE_UNSUPPORTED.
+ * What each way of transport can do, as data. The conformance suite of transports is driven by it: what is true here is
+ * tried, what is false must be refused with SLUICE_UNSUPPORTED at the call. What a broker lacks, the engine does in front
+ * of it where there is a database.
  */
+import { SluiceError } from '../core/errors.ts'
+
 export interface TransportFeatures {
-  /** Commits together with the user's data. */
-  readonly transactional: boolean
-  /** Events of one key in order. */
-  readonly orderedByKey: boolean
+  /** Published in the user's transaction; handlers that run in one. */
+  readonly transaction: boolean
+  /** `ordered: 'key'`: events of one key one at a time, and in order. */
+  readonly order: boolean
   readonly delay: boolean
   readonly priority: boolean
-  /** Events of the past again. */
-  readonly replay: boolean
+  /** Handlers of many events at once. */
+  readonly batches: boolean
   /** Topics by `*` and `#`. */
   readonly patterns: boolean
-  /** Retries of one event without holding up those behind it. */
-  readonly individualRetry: boolean
+  /** A new subscription may begin in the past: `from: 'beginning'`. */
+  readonly history: boolean
+  /** Events of the past again, beside what is live. */
+  readonly replay: boolean
+  /** One that fails is tried again, and others go on meanwhile. */
+  readonly retry: boolean
+  /** `onFail: 'stop'`: nothing goes on behind one that fails. */
+  readonly stop: boolean
+  /** Dead letters can be looked at. */
   readonly deadLetters: boolean
-  /** Bytes of one event, at most; undefined where only the configuration says. */
-  readonly maxBytes: number | undefined
+  /** Dead letters can be delivered again. */
+  readonly redrive: boolean
+  /** Events are kept after they were read. */
+  readonly retention: boolean
+  /** Lag, topics, pause and resume of subscriptions. */
+  readonly steering: boolean
 }
 
+export type Feature = keyof TransportFeatures
+
+/** What the columns of the table mean, in the order in which they are shown. */
+export const FEATURES: Readonly<Record<Feature, string>> = Object.freeze({
+  transaction: 'publish and handle in a transaction',
+  order: "order by key (`ordered: 'key'`)",
+  delay: 'delay',
+  priority: 'priority',
+  batches: 'handlers of batches',
+  patterns: 'patterns of topics',
+  history: "`from: 'beginning'`",
+  replay: 'replay',
+  retry: 'one event retried, others go on',
+  stop: "`onFail: 'stop'`",
+  deadLetters: 'dead letters',
+  redrive: 'redrive of dead letters',
+  retention: 'events are kept after they were read',
+  steering: 'lag, topics, pause, resume',
+})
+
+const ALL: TransportFeatures = Object.freeze({
+  transaction: true,
+  order: true,
+  delay: true,
+  priority: true,
+  batches: true,
+  patterns: true,
+  history: true,
+  replay: true,
+  retry: true,
+  stop: true,
+  deadLetters: true,
+  redrive: true,
+  retention: true,
+  steering: true,
+})
+
 export const TRANSPORTS = Object.freeze({
-  log: Object.freeze({
-    transactional: true,
-    orderedByKey: true,
-    delay: true,
-    priority: true,
-    replay: true,
-    patterns: true,
-    individualRetry: true,
-    deadLetters: true,
-    maxBytes: undefined,
-  }),
+  log: ALL,
+  'log+rabbitmq': ALL,
+  'log+kafka': ALL,
   rabbitmq: Object.freeze({
-    transactional: false,
-    orderedByKey: false,
-    delay: false,
-    priority: true,
+    ...ALL,
+    transaction: false,
+    order: false,
+    priority: false,
+    history: false,
     replay: false,
-    patterns: true,
-    individualRetry: true,
-    deadLetters: true,
-    maxBytes: 134_217_728,
+    stop: false,
+    retention: false,
+    steering: false,
   }),
   kafka: Object.freeze({
-    transactional: false,
-    orderedByKey: true,
+    ...ALL,
+    transaction: false,
     delay: false,
     priority: false,
-    replay: true,
-    patterns: false,
-    individualRetry: false,
-    deadLetters: false,
-    maxBytes: 1_048_576,
+    replay: false,
+    stop: false,
+    steering: false,
   }),
 }) satisfies Readonly<Record<string, TransportFeatures>>
 
 export type Transport = keyof typeof TRANSPORTS
+
+/** SLUICE_UNSUPPORTED, with what can do it. */
+export function unsupported(transport: Transport, feature: Feature, what: string): SluiceError {
+  const able = Object.entries(TRANSPORTS).filter(([, features]) => features[feature])
+  return new SluiceError(
+    'SLUICE_UNSUPPORTED',
+    `${what}: events on ${transport} alone cannot do it (${FEATURES[feature]})`,
+    {
+      hint: `Transports that can: ${able.map(([name]) => name).join(', ')}.`,
+      details: { transport, feature },
+    },
+  )
+}

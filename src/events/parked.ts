@@ -16,7 +16,7 @@ import {
   type ParkedEnd,
   type ParkedTask,
 } from '../engine/log/parked.ts'
-import { eventOfTask } from './retries.ts'
+import { eventOfTask, notRead } from './retries.ts'
 import type { SubscriberParts } from './parts.ts'
 
 /** Deliveries that may wait in one shard; when there are more, the shard reads no further. */
@@ -138,6 +138,8 @@ export class ParkedKeys {
     const { id, attempt } = task
     const done: ParkedEnd = { id, delay: null, error: null }
     let error: Error | undefined
+    // Whoever has a shard knows all that the subscription reads.
+    if (!spec.matches(event.topic)) return { id, delay: -1, error: notRead(event.topic).message }
     if (attempt > task.maxAttempt) {
       return { id, delay: -1, error: 'the process ended while it was delivered for the last time' }
     }

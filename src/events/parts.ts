@@ -4,6 +4,7 @@ import type { CursorMove } from '../engine/log/cursor.ts'
 import type { LogReader } from '../engine/log/reader.ts'
 import type { SubscriptionRow } from '../engine/log/subscriptions.ts'
 import type { Topics } from '../engine/log/topics.ts'
+import type { SubscriptionState } from '../engine/log/watch.ts'
 import type { Page } from '../engine/log/window.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { CounterCell } from '../telemetry/metric.ts'
@@ -24,13 +25,21 @@ export interface SubscriberHost {
   /** Writes a cursor, gathered with others; false where the shard is another's. */
   readonly moveCursor: (move: CursorMove) => Promise<boolean>
   readonly delivered: (subscription: string) => CounterCell
+  /** Writes down what this process subscribes to, for others to see. */
+  readonly announce: () => Promise<void>
+  /** What the database says of a subscription. */
+  readonly stateOf: (id: number) => Promise<SubscriptionState | undefined>
+  /** Others are to look at once. */
+  readonly tell: () => void
 }
 
 /** What a shard works with. */
-export interface SubscriberParts extends Omit<SubscriberHost, 'delivered'> {
+export interface SubscriberParts extends Omit<SubscriberHost, 'delivered' | 'announce' | 'stateOf' | 'tell'> {
   readonly spec: SubscriptionSpec
   readonly row: SubscriptionRow
   readonly attempts: Attempts
   readonly gate: Gate
   readonly delivered: CounterCell
+  /** Others read these together: a shard was taken in vain. */
+  readonly standBy: (patterns: readonly string[]) => void
 }

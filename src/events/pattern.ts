@@ -14,6 +14,27 @@ export function topicMatcher(patterns: readonly string[]): (topic: string) => bo
   }
 }
 
+/** Does who reads `own` get every event that the others are read for? Told by the text: true only where it is sure. */
+export function coversPatterns(own: readonly string[], others: readonly string[]): boolean {
+  const all = new Set(own)
+  const matches = topicMatcher(own)
+  return others.every((each) => all.has(each) || all.has('#') || (!/[*#]/.test(each) && matches(each)))
+}
+
+/** What covers all of them, in order, without those that others cover. */
+export function joinPatterns(lists: readonly (readonly string[])[]): readonly string[] {
+  const all = [...new Set(lists.flat())].toSorted()
+  const isCovered = (each: string): boolean => {
+    const others = all.filter((other) => other !== each)
+    return coversPatterns(others, [each])
+  }
+  return all.filter((each) => !isCovered(each))
+}
+
+export function isPattern(text: string): boolean {
+  return PATTERN.test(text) && text.length <= MAX_LENGTH && text.split('.').length <= MAX_WORDS
+}
+
 function parsePattern(pattern: string): readonly string[] {
   if (typeof pattern !== 'string' || !PATTERN.test(pattern) || pattern.length > MAX_LENGTH) {
     throw invalidArgument('pattern', 'words joined by dots, * for one word, # for any number', pattern)

@@ -1,4 +1,5 @@
 /** What people ask of events and tell them: lag, topics, pause, replays, dead letters, the inbox. */
+import { checkOptionNames } from '../config/known-options.ts'
 import { durationMs } from '../core/duration.ts'
 import { invalidArgument, SluiceError } from '../core/errors.ts'
 import type { Transaction } from '../components/postgres/api.ts'
@@ -12,6 +13,7 @@ import {
   topicFacts,
 } from '../engine/log/inspect.ts'
 import { cancelReplay, listReplays, startReplay, type ReplayRow } from '../engine/log/replays.ts'
+import { removeSubscription } from '../engine/log/remove.ts'
 import type { SpilledHead } from '../engine/log/spill.ts'
 import { tickOfNow } from '../engine/log/subscriptions.ts'
 import { redriveByCanaries, type PutBack } from '../engine/tasks/canaries.ts'
@@ -23,6 +25,7 @@ import type {
   OnceOptions,
   RedriveEventsOptions,
   RedrivenEvents,
+  RemovedSubscription,
   ReplayInfo,
   ReplayOptions,
   SubscriptionLag,
@@ -37,6 +40,7 @@ export const ASKED = 'events'
 const MAX_LISTED = 10_000
 const MAX_RATE = 1_000_000
 const DEFAULT_CANARY = 20
+const FILTER = ['subscription', 'ids', 'before', 'limit'] as const
 
 export class Queries {
   readonly #engine: Engine
@@ -66,6 +70,7 @@ export class Queries {
         paused: each.paused,
         pausedWhy: each.why ?? undefined,
         idleMs: each.idleMs,
+        processes: each.processes,
       })
     }
     return lags
@@ -91,12 +96,25 @@ export class Queries {
     this.#engine.wake.signal(ASKED)
   }
 
-  async replay(
-    subscription: string,
-    { from, rate = 1_000, by }: ReplayOptions,
-    signal: AbortSignal,
-  ): Promise<ReplayInfo> {
+  async remove(name: string, signal: AbortSignal): Promise<RemovedSubscription> {
+    const removed = await removeSubscription(this.#engine.db, name, signal)
+    if (removed === undefined) throw unknown(name)
+    if ('processes' in removed) {
+      throw new SluiceError(
+        'SLUICE_CONFLICT',
+        `subscription "${name}" is not removed: live processes that have it: ${removed.processes}`,
+        { hint: 'Stop the programs that subscribe under that name first.' },
+      )
+    }
+    this.#log.warn({ subscription: name, ...removed }, 'a subscription was removed')
+    this.#engine.wake.signal(ASKED)
+    return removed
+  }
+
+  async replay(subscription: string, options: ReplayOptions, signal: AbortSignal): Promise<ReplayInfo> {
     checkSubscriptionName(subscription)
+    checkOptionNames('events.replay', options, ['from', 'rate', 'by'])
+    const { from, rate = 1_000, by } = options
     const isTime = from instanceof Date && !Number.isNaN(from.getTime())
     if (!isTime && from !== 'beginning' && !(typeof from === 'string' && /^\d{1,18}$/.test(from))) {
       throw invalidArgument('replay: from', "a time, the id of an event, or 'beginning'", from)
@@ -135,11 +153,13 @@ export class Queries {
   }
 
   async listDead(filter: DeadEventFilter): Promise<readonly DeadEvent[]> {
+    checkOptionNames('deadLetters.list', filter, FILTER)
     return (await dead.listDead(this.#engine.db, filterOf(filter))).map(deadOf)
   }
 
-  redrive(options: RedriveEventsOptions, signal: AbortSignal): Promise<RedrivenEvents> {
+  async redrive(options: RedriveEventsOptions, signal: AbortSignal): Promise<RedrivenEvents> {
     const { db, wake } = this.#engine
+    checkOptionNames('deadLetters.redrive', options, [...FILTER, 'canary'])
     const filter = filterOf(options)
     const { canary = DEFAULT_CANARY } = options
     if (!Number.isSafeInteger(canary) || canary < 0) {
@@ -153,12 +173,22 @@ export class Queries {
     return redriveByCanaries(this.#engine, { limit: filter.limit, canary, putBack }, signal)
   }
 
-  dropDead(filter: DeadEventFilter): Promise<number> {
+  async dropDead(filter: DeadEventFilter): Promise<number> {
+    checkOptionNames('deadLetters.drop', filter, FILTER)
+    const { subscription, ids, before } = filter
+    if (subscription === undefined && ids === undefined && before === undefined) {
+      throw new SluiceError(
+        'SLUICE_INVALID_ARGUMENT',
+        'deadLetters.drop: expected subscription, ids or before, got none',
+        { hint: 'What is dropped is gone. To drop all there are, pass { before: new Date() }.' },
+      )
+    }
     return dead.dropDead(this.#engine.db, filterOf(filter))
   }
 
   async once(tx: Transaction, reader: string, eventId: string, options: OnceOptions): Promise<boolean> {
     checkSubscriptionName(reader)
+    checkOptionNames('events.once', options, ['keep'])
     if (typeof eventId !== 'string' || eventId === '' || eventId.length > 200) {
       throw invalidArgument('once: eventId', 'text of 1 to 200 characters', eventId)
     }

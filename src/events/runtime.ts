@@ -2,16 +2,19 @@
 import type { Inspection } from '../app/component.ts'
 import { toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
+import { dropOldDead } from '../engine/tasks/dead-retention.ts'
 import { moveCursors, type CursorMove } from '../engine/log/cursor.ts'
 import { LogReader } from '../engine/log/reader.ts'
 import { tendLog } from '../engine/log/retention.ts'
 import { Topics } from '../engine/log/topics.ts'
-import { dueTasks, subscriptionStates } from '../engine/log/watch.ts'
+import { dueTasks, subscriptionStates, type SubscriptionState } from '../engine/log/watch.ts'
 import type { Page } from '../engine/log/window.ts'
 import { Batcher } from '../pool/batcher.ts'
 import type { Logger } from '../telemetry/log.ts'
-import type { SubscriptionLag } from './api.ts'
+import { Announcement } from './announcement.ts'
+import { Inbox } from './bridge/inbox.ts'
 import { StoredEvent } from './decode.ts'
+import { Figures } from './figures.ts'
 import { LATER_QUEUE, laterLoop } from './later.ts'
 import type { SubscriberHost } from './parts.ts'
 import { topicMatcher } from './pattern.ts'
@@ -23,8 +26,6 @@ import type { SubscriptionSpec } from './spec.ts'
 import { Subscriber } from './subscriber.ts'
 import type { TaskLoop } from './task-loop.ts'
 
-/** Between two counts of what waits. */
-const FIGURES_EVERY_MS = 15_000
 /** Between two looks after partitions, ticks and what is old. */
 const TEND_EVERY_MS = 60_000
 
@@ -38,11 +39,12 @@ export class EventsRuntime {
   readonly #cursors: Batcher<CursorMove, boolean>
   readonly #subscribers = new Map<string, Subscriber>()
   readonly #host: SubscriberHost
+  readonly #announcement: Announcement
   readonly #watch: Rounds
+  readonly #stalls: Rounds
   readonly #tend: Rounds
-  readonly #figures: Rounds
+  readonly #figures: Figures
   #later: TaskLoop | undefined
-  #lags: readonly SubscriptionLag[] = []
   #takesNoMore = false
   readonly publisher: Publisher
   readonly queries: Queries
@@ -81,13 +83,21 @@ export class EventsRuntime {
       },
       moveCursor: (move) => this.#cursors.add(move),
       delivered: (subscription) => delivered.with({ component, subscription }),
+      announce: () => this.#announcement.write(),
+      stateOf: async (id) => (await this.#states([id]))[0],
+      tell: () => engine.wake.signal(ASKED),
     }
+    this.#announcement = new Announcement(engine, component, log, () =>
+      Object.fromEntries([...this.#subscribers].map(([name, { spec }]) => [name, spec.patterns])),
+    )
     this.#watch = new Rounds(engine, log, 'the watch over subscriptions', config.pollInterval, () =>
       this.#look(),
     )
-    this.#figures = new Rounds(engine, log, 'the figures of subscriptions', FIGURES_EVERY_MS, () =>
-      this.#count(),
+    // Without a question to the database, which may be what stands still.
+    this.#stalls = new Rounds(engine, log, 'the watch over stalls', config.pollInterval, () =>
+      this.#restartStalled(),
     )
+    this.#figures = new Figures(engine, component, log, this.queries)
     this.#tend = new Rounds(engine, log, 'the care for the log', TEND_EVERY_MS, (signal) =>
       this.#care(signal),
     )
@@ -98,16 +108,26 @@ export class EventsRuntime {
     const queue = await this.#engine.queues.id(LATER_QUEUE)
     this.#later = laterLoop(this.#engine, this.#log, this.#topics, queue)
     this.#watch.start({ hint: ASKED })
+    this.#stalls.start()
+    this.#figures.start()
     // Not while all processes start.
-    this.#figures.start({ delayMs: FIGURES_EVERY_MS * this.#engine.random() })
     this.#tend.start({ delayMs: TEND_EVERY_MS * this.#engine.random() })
+  }
+
+  /** Where events that come from a broker are written. */
+  inbox(): Inbox {
+    return new Inbox(this.#engine, this.#topics, this.#config.inboxKeep)
   }
 
   get inspection(): Inspection {
     return {
       subscriptions: Object.fromEntries(
-        [...this.#subscribers].map(([name, each]) => [name, { ...each.inspection, ...this.#lagOf(name) }]),
+        [...this.#subscribers].map(([name, each]) => [
+          name,
+          { ...each.inspection, ...this.#figures.of(name) },
+        ]),
       ),
+      unread: this.#figures.unread,
       topics: this.#topics.all.length,
     }
   }
@@ -118,15 +138,25 @@ export class EventsRuntime {
 
   /** Begins to deliver. */
   async subscribe(spec: SubscriptionSpec): Promise<void> {
-    await this.#add(spec).start()
+    const subscriber = this.#add(spec)
+    await subscriber.start().catch((error: unknown) => this.#forget(subscriber, error))
     this.#watch.look()
   }
 
   /** Begins to deliver as soon as the database lets it. Rejects when it never can, or was stopped before. */
   async subscribeLater(spec: SubscriptionSpec): Promise<void> {
     if (this.#takesNoMore) return
-    await this.#add(spec).startInTime()
+    const subscriber = this.#add(spec)
+    await subscriber.startInTime().catch((error: unknown) => this.#forget(subscriber, error))
     this.#watch.look()
+  }
+
+  /** One that could not begin is nothing that this process reads. */
+  #forget(subscriber: Subscriber, error: unknown): never {
+    const { name } = subscriber.spec
+    if (this.#subscribers.get(name) === subscriber) this.#subscribers.delete(name)
+    this.#announcement.look(true)
+    throw error
   }
 
   #add(spec: SubscriptionSpec): Subscriber {
@@ -139,7 +169,9 @@ export class EventsRuntime {
     const subscriber = this.#subscribers.get(spec.name)
     if (subscriber?.spec !== spec) return
     await subscriber.stop()
-    if (this.#subscribers.get(spec.name) === subscriber) this.#subscribers.delete(spec.name)
+    if (this.#subscribers.get(spec.name) !== subscriber) return
+    this.#subscribers.delete(spec.name)
+    this.#announcement.look(true)
   }
 
   /** Ends deliveries; publishing goes on. */
@@ -147,6 +179,7 @@ export class EventsRuntime {
     this.#takesNoMore = true
     const ending = [
       this.#watch,
+      this.#stalls,
       this.#figures,
       this.#tend,
       ...(this.#later === undefined ? [] : [this.#later]),
@@ -160,6 +193,8 @@ export class EventsRuntime {
       }
     }
     this.#subscribers.clear()
+    this.#announcement.look(true)
+    await this.#announcement.close()
   }
 
   async close(signal: AbortSignal): Promise<void> {
@@ -172,27 +207,37 @@ export class EventsRuntime {
     for (const result of results) if (result.status === 'rejected') throw result.reason
   }
 
-  /** What is asked of subscriptions, what is due, and who stands still. */
+  async #restartStalled(): Promise<undefined> {
+    const { metrics } = this.#engine
+    const limit = this.#config.stallTimeout
+    for (const subscriber of this.#subscribers.values()) {
+      const stalled = subscriber.restartStalled(limit)
+      if (stalled === 0) continue
+      metrics
+        .counter('sluice_events_stalled_total', 'Shards that stood still and were restarted.')
+        .with({ component: this.#component, subscription: subscriber.spec.name })
+        .add(stalled)
+    }
+    const givenUp = this.#reader.giveUpStalled(limit)
+    if (givenUp === 0) return
+    this.#log.error({ givenUp, limitMs: limit }, 'reads of the log had no answer, and are asked again')
+    metrics
+      .counter(
+        'sluice_events_reads_given_up_total',
+        'Reads of the log that had no answer, and were asked again.',
+      )
+      .with({ component: this.#component })
+      .add(givenUp)
+  }
+
+  /** What is asked of subscriptions, and what is due. */
   async #look(): Promise<number | undefined> {
     const { db } = this.#engine
     const running = [...this.#subscribers.values()].filter(({ id }) => id !== undefined)
-    const states =
-      running.length === 0
-        ? []
-        : await subscriptionStates(
-            db,
-            running.map(({ id }) => id ?? 0),
-          )
-    for (const state of states) running.find(({ id }) => id === state.id)?.apply(state)
-    for (const subscriber of running) {
-      const stalled = subscriber.restartStalled(this.#config.stallTimeout)
-      if (stalled > 0) {
-        this.#engine.metrics
-          .counter('sluice_events_stalled_total', 'Shards that stood still and were restarted.')
-          .with({ component: this.#component, subscription: subscriber.spec.name })
-          .add(stalled)
-      }
-    }
+    this.#announcement.look()
+    const states = await this.#states(running.flatMap(({ id }) => id ?? []))
+    const known = new Map(states.map((state) => [state.id, state]))
+    await Promise.all(running.map((each) => each.apply(known.get(each.id ?? 0))))
     const loops = running.flatMap(({ retries }) => retries ?? [])
     if (this.#later !== undefined) loops.push(this.#later)
     const due = await dueTasks(
@@ -209,42 +254,17 @@ export class EventsRuntime {
     return next
   }
 
-  /** What waits for the subscriptions of this process, for metrics and for those who look. */
-  async #count(): Promise<undefined> {
-    if (this.#subscribers.size === 0) return
-    const { metrics } = this.#engine
-    this.#lags = (await this.queries.lag()).filter(({ name }) => this.#subscribers.has(name))
-    for (const { name, events, oldestMs, retrying, parkedKeys, dead } of this.#lags) {
-      const labels = { component: this.#component, subscription: name }
-      metrics.gauge('sluice_events_lag', 'Events that a subscription has not read.').with(labels).set(events)
-      metrics
-        .gauge('sluice_events_oldest_seconds', 'Age of the oldest event that a subscription has not read.')
-        .with(labels)
-        .set(oldestMs / 1_000)
-      metrics
-        .gauge('sluice_events_retrying', 'Deliveries that wait for an attempt.')
-        .with(labels)
-        .set(retrying)
-      metrics
-        .gauge('sluice_events_parked_keys', 'Keys behind an event that failed.')
-        .with(labels)
-        .set(parkedKeys)
-      metrics.gauge('sluice_events_dead', 'Dead letters of a subscription.').with(labels).set(dead)
-    }
-  }
-
-  /** As it was counted last. */
-  #lagOf(subscription: string): Inspection {
-    const lag = this.#lags.find(({ name }) => name === subscription)
-    if (lag === undefined) return {}
-    const { events, oldestMs, parkedKeys, dead, missed } = lag
-    return { lag: events, oldestMs: Math.round(oldestMs), parkedKeys, dead, missed }
+  async #states(ids: readonly number[]): Promise<readonly SubscriptionState[]> {
+    if (ids.length === 0) return []
+    const { db, worker } = this.#engine
+    return subscriptionStates(db, ids, { worker: worker.lease?.id, component: this.#component })
   }
 
   async #care(signal: AbortSignal): Promise<undefined> {
     const { db, metrics } = this.#engine
     const matches = (patterns: readonly string[], topic: string): boolean => topicMatcher(patterns)(topic)
     const tended = await tendLog(db, this.#config.retention, matches, signal)
+    await dropOldDead(db, 'deliveries', this.#config.keepDead, signal)
     for (const { subscription, events } of tended?.missed ?? []) {
       metrics
         .counter('sluice_events_missed_total', 'Events that retention deleted before they were read.')

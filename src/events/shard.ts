@@ -8,14 +8,14 @@
  * the shard ends at a failure of the database, or when it stands still; the next one begins at the cursor.
  */
 import { backoffMs } from '../core/backoff.ts'
-import { deriveController } from '../core/abort.ts'
+import { deriveController, waitOrAbort } from '../core/abort.ts'
 import { hasCode, SluiceError, toError } from '../core/errors.ts'
 import type { ShardLease } from '../engine/leases.ts'
 import type { LogInterest } from '../engine/log/reader.ts'
 import { shardOf } from '../engine/log/shard-of.ts'
 import { newestTick } from '../engine/log/subscriptions.ts'
 import type { Page, Position } from '../engine/log/window.ts'
-import { Cursor, MAX_UNSAVED } from './cursor.ts'
+import { Cursor, MAX_UNSAVED, ReadsMore } from './cursor.ts'
 import type { StoredEvent } from './decode.ts'
 import { Delivery } from './delivery.ts'
 import { ParkedKeys } from './parked.ts'
@@ -57,9 +57,10 @@ export class Shard {
       epoch: lease.epoch,
     })
     this.#movedAt = engine.clock.monotonic()
-    const size = spec.handler.kind === 'batch' ? spec.handler.size : spec.concurrency
-    if (lease.orphaned && spec.onFail !== 'stop') {
-      this.#suspects = spec.transaction ? (spec.handler.kind === 'batch' ? size : 1) : MAX_UNSAVED + size
+    const isSingle = spec.handler.kind === 'single'
+    const size = spec.handler.kind === 'single' ? spec.concurrency : spec.handler.size
+    if (lease.orphaned && spec.onFail !== 'stop' && spec.onFail !== 'hold') {
+      this.#suspects = spec.transaction ? (isSingle ? 1 : size) : MAX_UNSAVED + size
     }
   }
 
@@ -75,6 +76,14 @@ export class Shard {
 
   /** Until the lease drains or is lost. Never rejects for what the database refuses: that is tried again. */
   async run(): Promise<void> {
+    try {
+      await this.#liveAgainAndAgain()
+    } finally {
+      this.#cursor.close()
+    }
+  }
+
+  async #liveAgainAndAgain(): Promise<void> {
     const { draining } = this.#lease
     const { engine, log, spec } = this.#parts
     for (let failures = 1; !draining.aborted; failures++) {
@@ -83,6 +92,10 @@ export class Shard {
         await this.#live()
       } catch (error) {
         if (draining.aborted) break
+        if (error instanceof ReadsMore) {
+          this.#parts.standBy(error.patterns)
+          return
+        }
         const facts = { err: toError(error), subscription: spec.name, shard: this.#lease.shard }
         if (hasCode(error, 'SLUICE_LEASE_LOST')) {
           log.warn(facts, 'lease lost: a shard of a subscription belongs to another process')
@@ -102,15 +115,20 @@ export class Shard {
     const { controller, release } = deriveController(signal)
     const drained = deriveController(draining, controller.signal)
     const parked = this.#parts.spec.ordered ? new ParkedKeys(this.#parts, this.#cursor.owner) : undefined
-    const delivery = new Delivery(this.#parts, this.#cursor, parked, controller.signal, () => this.#moved())
+    const delivery = new Delivery(this.#parts, this.#cursor, parked, {
+      signal: controller.signal,
+      draining: drained.controller.signal,
+      onTry: () => this.#moved(),
+    })
     const life: Life = { delivery, parked, controller }
     this.#life = life
     let parkedRun: Promise<void> = Promise.resolve()
     try {
-      await this.#cursor.load()
-      if (this.#suspects > 0) this.#suspectTick ??= BigInt(await newestTick(this.#parts.engine.db))
+      this.#busy = true
+      this.#moved()
+      await waitOrAbort(this.#load(parked), controller.signal)
+      this.#busy = false
       if (parked !== undefined) {
-        await parked.load()
         parkedRun = parked.run(drained.controller.signal, controller.signal).catch((error: unknown) => {
           if (!drained.controller.signal.aborted) controller.abort(toError(error))
         })
@@ -118,12 +136,14 @@ export class Shard {
       while (!draining.aborted) {
         await this.#parts.gate.wait(drained.controller.signal)
         const page = await this.#interest.next(this.#cursor.position, drained.controller.signal)
+        this.#readAhead(page, drained.controller.signal)
         await this.#work(page, life)
       }
     } catch (error) {
       controller.abort(error)
       throw error
     } finally {
+      this.#busy = false
       this.#life = undefined
       if (draining.aborted) await parkedRun
       else controller.abort(new SluiceError('SLUICE_CANCELLED', 'the shard begins again'))
@@ -131,6 +151,19 @@ export class Shard {
       drained.release()
       release()
     }
+  }
+
+  /** A relay waits for its broker: meanwhile the database can answer. The reader keeps the page until it is asked for. */
+  #readAhead(page: Page, signal: AbortSignal): void {
+    if (this.#parts.spec.handler.kind !== 'relay' || page.rows.length === 0) return
+    this.#interest.next(page.to, signal).catch(() => {})
+  }
+
+  /** Where it stands, and what waits there. */
+  async #load(parked: ParkedKeys | undefined): Promise<void> {
+    await this.#cursor.load()
+    if (this.#suspects > 0) this.#suspectTick ??= BigInt(await newestTick(this.#parts.engine.db))
+    await parked?.load()
   }
 
   async #work(page: Page, life: Life): Promise<void> {
@@ -159,7 +192,7 @@ export class Shard {
     if (rest.length === 0) return true
     const { spec } = this.#parts
     if (spec.transaction) return this.#inTransactions(rest, page, life)
-    if (spec.handler.kind === 'batch') return this.#inBatches(rest, page, life, spec.handler.size)
+    if (spec.handler.kind !== 'single') return this.#inBatches(rest, page, life, spec.handler.size)
     return this.#concurrently(rest, page, life)
   }
 
@@ -228,7 +261,7 @@ export class Shard {
   /** One transaction an event, or a batch: what the handler does in it and the cursor commit together. */
   async #inTransactions(events: readonly StoredEvent[], page: Page, life: Life): Promise<boolean> {
     const { handler } = this.#parts.spec
-    const size = handler.kind === 'batch' ? handler.size : 1
+    const size = handler.kind === 'single' ? 1 : handler.size
     for (let from = 0; from < events.length; from += size) {
       if (this.#isHeldUp()) return false
       const batch = events.slice(from, from + size)

@@ -1,13 +1,22 @@
 /** A subscription as the user wrote it, checked, with its defaults. */
+import { checkOptionNames } from '../config/known-options.ts'
 import { durationMs } from '../core/duration.ts'
 import { invalidArgument } from '../core/errors.ts'
 import type { BatchSubscribeOptions, EventBatchHandler, EventHandler, SubscribeOptions } from './api.ts'
+import type { StoredEvent } from './decode.ts'
 import { checkSubscriptionName, isEventType, type EventType } from './event.ts'
 import { topicMatcher } from './pattern.ts'
 
 export type Handler =
   | { readonly kind: 'single'; readonly run: EventHandler<unknown> }
   | { readonly kind: 'batch'; readonly run: EventBatchHandler<unknown>; readonly size: number }
+  | { readonly kind: 'relay'; readonly run: RelayHandler; readonly size: number }
+
+/** Takes events as they are stored, and answers for each why it failed. What it rejects with fails all of them. */
+export type RelayHandler = (
+  events: readonly StoredEvent[],
+  signal: AbortSignal,
+) => Promise<readonly (Error | undefined)[]>
 
 export interface SubscriptionSpec {
   readonly name: string
@@ -25,11 +34,25 @@ export interface SubscriptionSpec {
   readonly concurrency: number
   readonly shards: number
   readonly transaction: boolean
-  readonly onFail: 'park' | 'skip' | 'stop'
+  /** `hold`, of relays: as `stop`, but what will never succeed (SLUICE_INVALID_DATA) is a dead letter at once. */
+  readonly onFail: 'park' | 'skip' | 'stop' | 'hold'
 }
 
 const MAX_SHARDS = 64
 const MAX_BATCH = 5_000
+
+const OPTIONS = [
+  'from',
+  'ordered',
+  'attempts',
+  'backoff',
+  'timeout',
+  'concurrency',
+  'batch',
+  'shards',
+  'transaction',
+  'onFail',
+] as const satisfies readonly (keyof SubscribeOptions | 'batch')[]
 
 type What = EventType<unknown, unknown> | readonly EventType<unknown, unknown>[] | string
 
@@ -46,6 +69,8 @@ export function subscriptionSpec(
   const types = typesOf(who, what)
   const patterns = typeof what === 'string' ? [what] : [...types.keys()].toSorted()
   if (typeof handler !== 'function') throw invalidArgument(`${who}: handler`, 'a function', handler)
+  checkOptionNames(`${who}: options`, options, OPTIONS)
+  checkOptionNames(`${who}: backoff`, options.backoff, ['base', 'max'])
   const { from = 'now', ordered, attempts = 8, backoff = {}, timeout = '30s', shards = 1 } = options
   const { transaction = false, onFail = 'park' } = options
   const concurrency = ('concurrency' in options ? options.concurrency : undefined) ?? defaultConcurrency

@@ -2,6 +2,9 @@
  * A subscription in this process: its row, its share of the shards, and retries of its deliveries that failed.
  *
  *     made by subscribe() ──start──▶ the row is there, shards are taken ──stop──▶ drained, handed back
+ *                                        ▲ │ others read what it does not know
+ *                                        │ ▼
+ *                                     it stands by
  */
 import type { Inspection } from '../app/component.ts'
 import { backoffMs } from '../core/backoff.ts'
@@ -17,6 +20,7 @@ import { runReplay } from './replay.ts'
 import { retryLoop } from './retries.ts'
 import { Shard } from './shard.ts'
 import type { SubscriptionSpec } from './spec.ts'
+import { Standing } from './standing.ts'
 import type { TaskLoop } from './task-loop.ts'
 
 /** Between attempts to start. */
@@ -29,6 +33,11 @@ export class Subscriber {
   readonly #shards = new Set<Shard>()
   readonly #replays = new Map<number, ShardLeases>()
   readonly #gate = new Gate()
+  readonly #standing: Standing
+  /** Undefined while it stands by. */
+  #leases: ShardLeases | undefined
+  /** Leases are begun and ended one after the other. */
+  #turn: Promise<void> = Promise.resolve()
   #starting: Promise<void> | undefined
   #stopped: Promise<void> | undefined
   #running: Running | undefined
@@ -36,6 +45,7 @@ export class Subscriber {
   constructor(host: SubscriberHost, spec: SubscriptionSpec) {
     this.#host = host
     this.spec = spec
+    this.#standing = new Standing(host, spec)
   }
 
   /** Shards that this process works on. */
@@ -55,6 +65,7 @@ export class Subscriber {
       retrying: this.#running?.retries.running ?? 0,
       replays: this.#replays.size,
       paused: this.#gate.isClosed,
+      ...(this.#standing.unknown.length === 0 ? {} : { standsByFor: [...this.#standing.unknown] }),
       stillMs: Math.round(Math.max(0, ...[...this.#shards].map(({ stillMs }) => stillMs))),
     }
   }
@@ -95,13 +106,14 @@ export class Subscriber {
   }
 
   /** What the database says is asked of it. */
-  apply({ paused, replays }: SubscriptionState): void {
+  async apply(state: SubscriptionState | undefined): Promise<void> {
     const running = this.#running
-    if (running === undefined || this.#stopping.signal.aborted) return
-    if (this.#gate.set(paused)) {
-      running.retries.paused = paused
-      if (!paused) running.retries.look()
-    }
+    if (running === undefined || state === undefined || this.#stopping.signal.aborted) return
+    this.#gate.set(state.paused)
+    await this.#standing.agree(state)
+    if (this.#stopping.signal.aborted) return
+    const isAtWork = this.#follow(running)
+    const replays = isAtWork ? state.replays : []
     for (const id of replays) if (!this.#replays.has(id)) this.#replay(id, running)
     for (const id of this.#replays.keys()) if (!replays.includes(id)) this.#endReplay(id)
   }
@@ -140,18 +152,54 @@ export class Subscriber {
       gate: this.#gate,
       attempts: new Attempts(spec, engine.clock, log.child({ subscription: spec.name })),
       delivered: this.#host.delivered(spec.name),
+      standBy: (patterns) => {
+        this.#standing.standBy(patterns)
+        if (this.#running !== undefined) this.#follow(this.#running)
+      },
     }
-    const leases = new ShardLeases({
-      engine,
+    await this.#agree(row.id)
+    this.#running = { parts, interest, retries: retryLoop(parts) }
+    if (this.#follow(this.#running)) this.#running.retries.look()
+    await this.#turn
+  }
+
+  /** Others know what this program reads, and none of it is passed over from now on. */
+  async #agree(id: number): Promise<void> {
+    await this.#host.announce()
+    const state = await this.#host.stateOf(id)
+    if (state !== undefined) await this.#standing.agree(state)
+  }
+
+  /** Takes shards and retries, or leaves them to others; whether it works. */
+  #follow(running: Running): boolean {
+    const isAtWork = this.#standing.unknown.length === 0
+    const { retries } = running
+    const wasPaused = retries.paused
+    retries.paused = !isAtWork || this.#gate.isClosed
+    if (wasPaused && !retries.paused) retries.look()
+    const leases = this.#leases
+    if (isAtWork === (leases !== undefined) || this.#stopping.signal.aborted) return isAtWork
+    const { log } = this.#host
+    const failed = (error: unknown): void => log.debug({ err: toError(error) }, 'leases were not handed back')
+    if (leases === undefined) {
+      const begun = (this.#leases = this.#shardLeases(running))
+      this.#turn = this.#turn.then(() => begun.start()).catch(failed)
+    } else {
+      this.#leases = undefined
+      const ended = leases.stop()
+      this.#turn = this.#turn.then(() => ended).catch(failed)
+    }
+    return isAtWork
+  }
+
+  #shardLeases({ parts, interest }: Running): ShardLeases {
+    return new ShardLeases({
+      engine: parts.engine,
       kind: 's',
-      ref: row.id,
+      ref: parts.row.id,
       shards: 0,
       work: (lease) => this.#work(parts, lease, interest),
     })
-    const retries = retryLoop(parts)
-    this.#running = { parts, interest, leases, retries }
-    await leases.start()
-    retries.look()
   }
 
   async #work(parts: SubscriberParts, lease: ShardLease, interest: LogInterest): Promise<void> {
@@ -201,8 +249,10 @@ export class Subscriber {
     const running = this.#running
     if (running === undefined) return
     try {
-      const stopping = [running.leases, running.retries, ...this.#replays.values()]
+      const leases = this.#leases === undefined ? [] : [this.#leases]
+      const stopping = [...leases, running.retries, ...this.#replays.values()]
       const results = await Promise.allSettled(stopping.map((each) => each.stop(signal)))
+      await this.#turn
       for (const result of results) if (result.status === 'rejected') throw result.reason
     } finally {
       running.interest.close()
@@ -213,6 +263,5 @@ export class Subscriber {
 interface Running {
   readonly parts: SubscriberParts
   readonly interest: LogInterest
-  readonly leases: ShardLeases
   readonly retries: TaskLoop
 }

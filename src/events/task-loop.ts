@@ -18,9 +18,12 @@ import type { HeldTask } from '../engine/tasks/task.ts'
 import type { Lease } from '../engine/worker/worker.ts'
 import type { Logger } from '../telemetry/log.ts'
 
-/** What became of a task. `ended`: the run has seen to it, in a transaction of its own. */
+/**
+ * What became of a task. `ended`: the run has seen to it, in a transaction of its own. `left`: another program knows what
+ * to do with it.
+ */
 export type TaskEnd =
-  | { readonly end: 'done' | 'ended' | 'released' }
+  | { readonly end: 'done' | 'ended' | 'released' | 'left' }
   | { readonly end: 'failed'; readonly delayMs: number; readonly error: string }
 
 export interface TaskLoopOptions {
@@ -37,6 +40,8 @@ export interface TaskLoopOptions {
 }
 
 const BACKOFF = { baseMs: 100, capMs: 3_000 }
+/** What is left to others is not looked at before. */
+const LEFT_MS = 2_000
 
 export class TaskLoop {
   readonly #options: TaskLoopOptions
@@ -140,6 +145,7 @@ export class TaskLoop {
     const { engine } = this.#options
     const done = tasks.filter((_, index) => ends[index]?.end === 'done')
     const released = tasks.filter((_, index) => ends[index]?.end === 'released')
+    const left = tasks.filter((_, index) => ends[index]?.end === 'left')
     const failed = tasks.flatMap(({ id, attempt }, index): Failed[] => {
       const end = ends[index]
       return end?.end === 'failed' ? [{ id, attempt, delay: end.delayMs, error: end.error }] : []
@@ -152,6 +158,9 @@ export class TaskLoop {
     })
     await this.#until(lease, async () => {
       if (released.length > 0) await releaseTasks(engine.db, released, lease.id)
+    })
+    await this.#until(lease, async () => {
+      if (left.length > 0) await releaseTasks(engine.db, left, lease.id, LEFT_MS)
     })
   }
 

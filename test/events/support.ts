@@ -1,8 +1,13 @@
 /** A database of the test's own with `postgres()` and `events()` on it, as often as a test needs processes. */
-import { connectComponent, type OpenComponent } from '../../src/testing/connect-component.ts'
+import {
+  connectComponent,
+  type OpenComponent,
+  type OpenComponentOptions,
+} from '../../src/testing/connect-component.ts'
 import { openTestServer } from '../../src/testing/index.ts'
 import { postgres, type Postgres } from '../../src/components/postgres/index.ts'
 import { events, type Events, type EventsOptions } from '../../src/events/index.ts'
+import { systemClock, type Clock } from '../../src/core/clock.ts'
 import type { StandardSchema } from '../../src/core/standard-schema.ts'
 import { ownDatabase } from '../support/own-database.ts'
 import { serverAt } from '../support/servers.ts'
@@ -18,10 +23,15 @@ export interface Peer extends AsyncDisposable {
   readonly component: OpenComponent<Events>
 }
 
+export interface Hands extends Pick<OpenComponentOptions, 'clock' | 'log' | 'metrics' | 'random'> {
+  /** What stands between events and the database. */
+  readonly between?: (db: Postgres) => Postgres
+}
+
 export interface Place extends AsyncDisposable {
   readonly dsn: string
   /** Another process, as far as the database can tell. */
-  peer(options?: EventsOptions): Promise<Peer>
+  peer(options?: EventsOptions, hands?: Hands): Promise<Peer>
 }
 
 export async function place(where: 'server' | 'embedded' = 'server'): Promise<Place> {
@@ -32,10 +42,11 @@ export async function place(where: 'server' | 'embedded' = 'server'): Promise<Pl
       : stack.use(await stack.use(await openTestServer()).createDatabase()).dsn
   return {
     dsn,
-    peer: async (options = {}) => {
+    peer: async (options = {}, { between = (db: Postgres) => db, ...hands } = {}) => {
       const own = new AsyncDisposableStack()
       const db = own.use(await connectComponent(postgres({ dsn, maxOpenConns: 8 })))
-      const component = own.use(await connectComponent(events(options), { required: { postgres: db.api } }))
+      const required = { postgres: between(db.api) }
+      const component = own.use(await connectComponent(events(options), { ...hands, required }))
       const peer: Peer = {
         db: db.api,
         events: component.api,
@@ -79,4 +90,18 @@ export async function until<T>(ask: () => PromiseLike<T>, isEnough: (answer: T) 
     // Other connections do the work: it is the database that has to be asked.
     await new Promise((resolve) => setTimeout(resolve, 5))
   }
+}
+
+/** The system's, but that time can be made to have passed. */
+export interface AheadClock extends Clock {
+  ahead: number
+}
+
+export function aheadClock(): AheadClock {
+  const clock: AheadClock = {
+    ...systemClock,
+    ahead: 0,
+    monotonic: () => systemClock.monotonic() + clock.ahead,
+  }
+  return clock
 }

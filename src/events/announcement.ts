@@ -1,0 +1,61 @@
+/** What this process subscribes to, written down in its row of sluice.worker, where other processes look. */
+import { toError } from '../core/errors.ts'
+import type { Engine } from '../engine/engine.ts'
+import { announceReaders, type Announced } from '../engine/log/reads.ts'
+import type { Logger } from '../telemetry/log.ts'
+
+export class Announcement {
+  readonly #engine: Engine
+  readonly #component: string
+  readonly #log: Logger
+  readonly #announced: () => Announced
+  readonly #offLease: () => void
+  #isStale = false
+  #writing: Promise<void> | undefined
+
+  constructor(engine: Engine, component: string, log: Logger, announced: () => Announced) {
+    this.#engine = engine
+    this.#component = component
+    this.#log = log
+    this.#announced = announced
+    // The process has another row by now.
+    this.#offLease = engine.worker.onLease(() => this.look(true))
+  }
+
+  /** Resolves when what there is now is written; without a row it is written as soon as there is one. */
+  write(): Promise<void> {
+    this.#isStale = true
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined
+    })
+    return this.#writing
+  }
+
+  /** Writes what could not be written before. */
+  look(isStale = this.#isStale): void {
+    if (!isStale) return
+    this.write().catch((error: unknown) => {
+      this.#log.debug({ err: toError(error) }, 'what this process subscribes to was not written down')
+    })
+  }
+
+  async close(): Promise<void> {
+    this.#offLease()
+    await this.#writing?.catch(() => {})
+  }
+
+  async #write(): Promise<void> {
+    // Those of one moment are written at once.
+    await Promise.resolve()
+    const { db, worker } = this.#engine
+    while (this.#isStale && worker.lease !== undefined) {
+      this.#isStale = false
+      try {
+        await announceReaders(db, worker.lease.id, this.#component, this.#announced())
+      } catch (error) {
+        this.#isStale = true
+        throw error
+      }
+    }
+  }
+}

@@ -1,0 +1,3 @@
+import { transportConformance } from './conformance/suite.ts'
+
+await transportConformance('log')
