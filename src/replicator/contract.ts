@@ -9,7 +9,14 @@
  * of all lanes, is stored. A *load* is one reading of the whole data set in pages, beside the live stream.
  *
  * Order. The replicator never has two batches with the same key in flight, so a sink may run the batches that it is
- * given at once. Ids of one source ascend; after a resume some come again.
+ * given at once.
+ *
+ * Stream ids have one order over all lanes, also after a resume: what was missed comes as it came, not lane by lane. Some of
+ * what was delivered before may come again first. The cursor is worth nothing otherwise: with 20 of one lane stored, it
+ * says that all up to 20 is, and a 12 of another lane that comes afterwards is not asked for again after a crash. Where the lanes
+ * see such a message they say so and everything is loaded anew, on each occasion; what a crash has hidden before
+ * it came they cannot see. A source whose ids ascend only within a lane (a Kafka topic a lane, say) has to merge its lanes
+ * first, or be a replicator for each.
  *
  * The cursor is one for all lanes, and each batch carries it as it stands once that batch is stored, so a sink stores
  * it in the same atomic unit, in the place of the batch's lane (a Redis Cluster has no transaction across slots, so
@@ -82,8 +89,8 @@ export interface Change {
   /** Its state is that of a row of a load: apply also when the stored version is the same; a newer one stays. */
   readonly fromLoad: boolean
   /**
-   * No change of this key with a higher id was handed to this sink before, in this process. With `at` above
-   * `SinkState.highest` it cannot meet anything newer in the store, so a sink need not read before it writes.
+   * No change of this key with a higher id was handed to this sink before, in this process. Where a sink knows that
+   * nothing as new was in the store when it was opened, it need not look before it writes.
    */
   readonly ascending: boolean
   /** Monotonic milliseconds at which the oldest message in it was received. */
@@ -148,8 +155,6 @@ export interface Applied {
 export interface SinkState {
   /** Lowest of the cursors of all lanes; undefined where a lane has none. */
   readonly cursor: StreamId | undefined
-  /** No version in the store is above it; undefined where that is not known (then the sink compares). */
-  readonly highest: StreamId | undefined
   /** The load whose data this is, where every lane has the marker of this schema version; undefined where not. */
   readonly load: string | undefined
 }
@@ -225,7 +230,8 @@ export interface Sink {
 
 /**
  * Takes what a source delivers. Calls are synchronous and cheap; a source calls `message` once a message and keeps
- * nothing of it. `json` is the text of `data`, '' for a delete.
+ * nothing of it. `json` is the entity as JSON text, which was checked, '' for a delete; `data` the same parsed, where the
+ * source has that at hand: the lanes parse it themselves where they need it.
  */
 export interface Receiver {
   message(

@@ -16,23 +16,20 @@ import { backoffMs } from '../core/backoff.ts'
 import { hasCode, SluiceError, toError } from '../core/errors.ts'
 import { Lifecycle } from '../core/lifecycle.ts'
 import { Breaker } from '../policy/breaker.ts'
-import { LogLimit } from '../telemetry/log-limit.ts'
-import type { HistogramCell } from '../telemetry/metric.ts'
-import type { DeadReason, EntityData, Loader, Receiver, Sink, SinkState, Source } from './contract.ts'
-import { addUp } from './counters.ts'
-import type { Lane } from './lanes/lane.ts'
+import type { Loader, Sink, SinkState, Source } from './contract.ts'
+import { intake } from './intake.ts'
+import { Journal } from './journal.ts'
 import { Lanes } from './lanes/lanes.ts'
-import type { Slot } from './lanes/slot.ts'
 import { runLoad, type LoadProgress, type LoadResult } from './load.ts'
 import { observe } from './observe.ts'
 import { SINK_CLOSE_MS, type RuntimeOptions } from './settings.ts'
+import { watchSink } from './sink-watch.ts'
 import { streamIdText, type StreamId } from './stream-id.ts'
 
 export type Role = 'idle' | 'opening' | 'standby' | 'active' | 'closed'
 
 const OPEN_BACKOFF = { baseMs: 100, capMs: 5_000 }
 const READY_POLL_MS = 100
-const WARN_EVERY_MS = 10_000
 
 export class Runtime {
   readonly lanes: Lanes
@@ -42,18 +39,15 @@ export class Runtime {
   readonly #loader: Loader | undefined
   readonly #options: RuntimeOptions
   readonly #lifecycle: Lifecycle
-  readonly #warnings: LogLimit
-  readonly #letters: LogLimit
+  readonly #journal: Journal
   readonly #takeDown: (() => void)[] = []
-  readonly #latency: HistogramCell
-  readonly #writes: HistogramCell
   #role: Role = 'idle'
   /** The load whose data is in the store; undefined where none is complete. */
   #loaded: string | undefined
   #progress: LoadProgress | undefined
   #loading: AbortController | undefined
   #lastLoad: LoadResult | undefined
-  #lastError: Error | undefined
+  #watching = false
   #wasLive = false
   #isLive = false
   #session: { readonly lost: PromiseWithResolvers<Error>; readonly controller: AbortController } | undefined
@@ -61,6 +55,7 @@ export class Runtime {
   #disconnects = 0
   #reloads = 0
   #pauses = 0
+  #disordered = false
   #changed = Promise.withResolvers<void>()
   readonly #ending = new AbortController()
   readonly #firstOpen = Promise.withResolvers<void>()
@@ -68,7 +63,8 @@ export class Runtime {
   constructor(options: RuntimeOptions) {
     this.#options = options
     const { context } = options
-    const { clock, metrics, name } = context
+    const { clock, name } = context
+    this.#journal = new Journal(context)
     this.sink = options.sink(context)
     this.source = options.source(context)
     this.#loader = options.loader?.(context)
@@ -79,8 +75,10 @@ export class Runtime {
       window: false,
       resetMs: options.breakerTimeoutMs,
       isFailure: () => true,
-      onChange: (state) =>
-        context.log.warn({ breaker: state.kind }, `${name}: the breaker of the sink is ${state.kind}`),
+      onChange: (state) => {
+        context.log.warn({ breaker: state.kind }, `${name}: the breaker of the sink is ${state.kind}`)
+        if (state.kind === 'open') this.#watchSink()
+      },
     })
     this.lanes = new Lanes({
       specs: context.lanes,
@@ -91,26 +89,19 @@ export class Runtime {
       apply: (batch, signal) => this.sink.apply(batch, signal),
       keepsData: this.sink.readsData,
       observer: {
-        full: (lane) => this.#onFull(lane),
+        full: (lane) => {
+          this.#pauses += 1
+          this.source.pause()
+          this.#journal.full(lane, this.breaker.state.kind !== 'closed')
+        },
         room: () => this.source.resume(),
         lost: (error) => this.#session?.lost.resolve(error),
-        failed: (lane, error) => this.#onFailed(lane, error),
-        stored: (_lane, slots, durationMs, now) => this.#onStored(slots, durationMs, now),
-        dead: (lane, letter) => this.#onDead(lane, letter.reason, letter.detail),
+        failed: (lane, error) => this.#journal.failed(lane, error),
+        stored: (_lane, slots, durationMs, now) => this.#journal.stored(slots, durationMs, now),
+        dead: (lane, letter) => this.#journal.dead(lane, letter),
+        disorder: (lane, at) => this.#onDisorder(lane, at),
       },
     })
-    this.#warnings = new LogLimit(clock, WARN_EVERY_MS)
-    this.#letters = new LogLimit(clock, WARN_EVERY_MS)
-    this.#latency = metrics
-      .histogram(
-        'sluice_replicator_latency_seconds',
-        'From the receipt of a change to its storing.',
-        LATENCY_BOUNDS,
-      )
-      .with({ component: name })
-    this.#writes = metrics
-      .histogram('sluice_replicator_write_seconds', 'Time of one batch in the sink.', LATENCY_BOUNDS)
-      .with({ component: name })
     this.#lifecycle = new Lifecycle({
       name,
       start: (signal) => this.#start(signal),
@@ -132,7 +123,7 @@ export class Runtime {
     return this.#lastLoad
   }
   get lastError(): Error | undefined {
-    return this.#lastError
+    return this.#journal.lastError
   }
   get isLive(): boolean {
     return this.#isLive
@@ -206,7 +197,7 @@ export class Runtime {
     this.#takeDown.push(observe(this, context))
     const ending = this.#ending.signal
     this.#lifecycle.spawn('the replicator', this.#run(ending))
-    this.#lifecycle.spawn('the report', this.#report(reportMs, ending))
+    this.#lifecycle.spawn('the report', this.#journal.report(this, reportMs, ending))
     try {
       await waitOrAbort(this.#firstOpen.promise, signal)
     } catch (error) {
@@ -221,7 +212,7 @@ export class Runtime {
     await this.source.close(limit)
     this.#endSession(new SluiceError('SLUICE_SHUTDOWN', 'the replicator is stopping'))
     this.lanes.close()
-    await this.sink.close(limit).catch((error: unknown) => this.#note(toError(error)))
+    await this.sink.close(limit).catch((error: unknown) => this.#journal.note(error))
     for (const takeDown of this.#takeDown.splice(0)) takeDown()
     this.#turn('closed')
   }
@@ -246,7 +237,7 @@ export class Runtime {
         })
       } catch (error) {
         if (signal.aborted) return
-        this.#note(toError(error))
+        this.#journal.note(error)
         if (!isOpen) this.#firstOpen.reject(toError(error))
         await clock.sleep(backoffMs(++attempt, random(), OPEN_BACKOFF), { signal }).catch(() => {})
         continue
@@ -257,11 +248,11 @@ export class Runtime {
       this.#firstOpen.resolve()
       const error = await waitOrAbort(lost.promise, signal).catch(() => undefined)
       if (error === undefined) return
-      this.#note(error)
+      this.#journal.note(error)
       this.#endSession(error)
       await this.sink
         .close(AbortSignal.timeout(SINK_CLOSE_MS))
-        .catch((failed: unknown) => this.#note(toError(failed)))
+        .catch((failed: unknown) => this.#journal.note(failed))
     }
   }
 
@@ -284,7 +275,13 @@ export class Runtime {
           this.#loaded === undefined && this.#progress === undefined
             ? undefined
             : this.lanes.positions.newest,
-        receiver: this.#receiver(),
+        receiver: intake({
+          lanes: this.lanes,
+          isOpen: () => this.#session !== undefined,
+          live: (after, resumed) => this.#onLive(after, resumed),
+          reload: (from, reason) => this.#onReload(from, reason),
+          disconnected: () => this.#onDisconnected(),
+        }),
       })
     } else this.source.resume()
   }
@@ -304,43 +301,17 @@ export class Runtime {
     this.source.restart(reason.message)
   }
 
-  #receiver(): Receiver {
-    const { lanes } = this
-    // Without a session nothing is taken: it comes again from the cursor of the next one.
-    const laneOf = (name: string): Lane | undefined =>
-      this.#session === undefined ? undefined : lanes.lane(name)
-    const [first] = lanes.lanes
-    return {
-      message: (name, kind, id, json, data: EntityData | undefined, at) => {
-        const lane = laneOf(name)
-        if (lane === undefined) return
-        lane.receive(kind, id, json, data, at, lanes.turn())
-        lanes.check(lane)
-      },
-      reached: (at) => {
-        if (this.#session === undefined) return
-        lanes.positions.arrive(at)
-        lanes.turn()
-      },
-      malformed: (text: string, reason: DeadReason, detail, name, at) => {
-        const lane = laneOf(name ?? first?.spec.name ?? '')
-        if (lane === undefined) return
-        lane.bury(text, reason, detail, '', at, lanes.turn())
-        lanes.check(lane)
-      },
-      live: (after, resumed) => this.#onLive(after, resumed),
-      reload: (from, reason) => {
-        if (this.#session === undefined) return
-        this.#isLive = this.#wasLive = true
-        this.#reloads += 1
-        this.#onGap(from, reason)
-      },
-      disconnected: () => {
-        this.#isLive = false
-        this.#disconnects += 1
-        this.#wake()
-      },
-    }
+  #onReload(from: StreamId, reason: string): void {
+    if (this.#session === undefined) return
+    this.#isLive = this.#wasLive = true
+    this.#reloads += 1
+    this.#onGap(from, reason)
+  }
+
+  #onDisconnected(): void {
+    this.#isLive = false
+    this.#disconnects += 1
+    this.#wake()
   }
 
   #onLive(after: StreamId, resumed: boolean): void {
@@ -361,6 +332,27 @@ export class Runtime {
     this.#loading?.abort(new SluiceError('SLUICE_CANCELLED', 'another load begins'))
     this.lanes.gap(from, new SluiceError('SLUICE_CANCELLED', reason))
     this.#startLoad(from, reason)
+  }
+
+  /** The cursor may have passed what had not come yet, and a crash would lose it: only a load is sure to have all. */
+  #onDisorder(lane: string, at: StreamId): void {
+    const { log, name } = this.#options.context
+    const session = this.#session
+    const { newest } = this.lanes.positions
+    if (session === undefined || this.#disordered || newest === undefined) return
+    this.#disordered = true
+    log.error(
+      { lane, at: streamIdText(at), after: streamIdText(newest) },
+      `${name}: the stream ids of the source do not ascend over all types of entities, so everything is loaded anew`,
+    )
+    // Not from within the message, which is still to be taken.
+    setImmediate(() => {
+      this.#disordered = false
+      const from = this.lanes.positions.newest
+      if (this.#session !== session || from === undefined) return
+      this.#reloads += 1
+      this.#onGap(from, 'the stream ids of the source do not ascend over all types of entities')
+    })
   }
 
   #startLoad(from: StreamId | undefined, reason: string): void {
@@ -407,63 +399,23 @@ export class Runtime {
     this.#wake()
   }
 
-  #onFull(lane: string): void {
-    this.#pauses += 1
-    this.source.pause()
-    const left = this.#warnings.take()
-    const { log, name } = this.#options.context
-    if (left !== undefined && this.breaker.state.kind !== 'closed')
-      log.warn({ lane }, `${name}: a lane is at its bound, so the source is paused`)
-  }
-
-  #onFailed(lane: string, error: Error): void {
-    this.#note(error)
-    const left = this.#warnings.take()
-    const { log, name } = this.#options.context
-    if (left !== undefined)
-      log.warn({ err: error, lane, suppressed: left }, `${name}: a batch could not be stored; it is held`)
-  }
-
-  #onStored(slots: readonly Slot[], durationMs: number, now: number): void {
-    this.#writes.observe(durationMs / 1_000)
-    for (const slot of slots) this.#latency.observe((now - slot.receivedMs) / 1_000)
-  }
-
-  #onDead(lane: string, reason: string, detail: string): void {
-    const left = this.#letters.take()
-    const { log, name } = this.#options.context
-    if (left !== undefined)
-      log.warn({ lane, reason, detail, suppressed: left }, `${name}: a message cannot be applied`)
-  }
-
-  async #report(everyMs: number, signal: AbortSignal): Promise<void> {
-    const { clock, log, name } = this.#options.context
-    while (!signal.aborted) {
-      await clock.sleep(everyMs, { signal, keepAlive: false }).catch(() => {})
-      if (signal.aborted || this.#role !== 'active') continue
-      const { batches, ...sums } = addUp(this.lanes.lanes.map(({ counters }) => counters))
-      const { cursor, held, inFlight } = this.lanes
-      log.info(
-        {
-          ...sums,
-          batches,
-          pending: held,
-          inFlight,
-          lagMs: Math.round(this.lagMs),
-          cursor: cursor === undefined ? null : streamIdText(cursor),
-          breaker: this.breaker.state.kind,
-          ...this.facts,
-        },
-        `${name}: ${sums.processed} processed, ${sums.conflated} conflated, ${sums.dead} dead, ${sums.dropped} dropped`,
-      )
-    }
-  }
-
-  #note(error: Error): void {
-    this.#lastError = error
-    const { log, name } = this.#options.context
-    const left = this.#warnings.take()
-    if (left !== undefined) log.warn({ err: error, suppressed: left }, `${name}: ${error.message}`)
+  #watchSink(): void {
+    if (this.#watching || this.#ending.signal.aborted) return
+    this.#watching = true
+    const { clock, random } = this.#options.context
+    const { sink, breaker, lanes } = this
+    const watched = watchSink(
+      {
+        clock,
+        random,
+        breaker,
+        check: (signal) => sink.check(signal),
+        onBack: () => lanes.tryNow(),
+        timeoutMs: this.#options.breakerTimeoutMs,
+      },
+      this.#ending.signal,
+    ).finally(() => (this.#watching = false))
+    this.#lifecycle.spawn('the watch of the sink', watched)
   }
 
   #turn(role: Role): void {
@@ -476,5 +428,3 @@ export class Runtime {
     this.#changed = Promise.withResolvers<void>()
   }
 }
-
-const LATENCY_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]

@@ -32,23 +32,24 @@ export function streamIdText(id: StreamId): string {
 /** The id of a text of the form `ms-seq`; undefined for anything else, and for parts above 2^53 - 1. Never throws. */
 export function parseStreamId(text: unknown): StreamId | undefined {
   if (typeof text !== 'string' || text.length > MAX_TEXT) return undefined
-  return parseBetween(text, 0, text.length)
+  const bytes = Buffer.from(text)
+  return parseStreamIdBytes(bytes, 0, bytes.length)
 }
 
-/** The same for a part of a longer text, without cutting it out: one message is one call on the hot path. */
-export function parseBetween(text: string, from: number, to: number): StreamId | undefined {
+/** The same for a part of a frame, without cutting it out: one message is one call on the hot path. */
+export function parseStreamIdBytes(bytes: Uint8Array, from: number, to: number): StreamId | undefined {
   let at = from
   let ms = 0
   for (; at < to; at++) {
-    const digit = text.charCodeAt(at) - ZERO
+    const digit = bytes[at]! - ZERO
     if (digit < 0 || digit > 9) break
     ms = ms * 10 + digit
   }
-  if (at === from || at >= to || text.charCodeAt(at) !== DASH) return undefined
+  if (at === from || at >= to || bytes[at] !== DASH) return undefined
   const afterDash = ++at
   let seq = 0
   for (; at < to; at++) {
-    const digit = text.charCodeAt(at) - ZERO
+    const digit = bytes[at]! - ZERO
     if (digit < 0 || digit > 9) return undefined
     seq = seq * 10 + digit
   }

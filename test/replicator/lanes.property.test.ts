@@ -207,6 +207,8 @@ async function run(steps: readonly Step[]): Promise<void> {
       failed: () => {},
       stored: () => {},
       dead: () => {},
+      // What comes here is in one order, or came before.
+      disorder: (lane, at) => assert.fail(`disorder: ${lane} ${at.ms}-${at.seq}`),
     },
   })
   lanes.begin({ ms: 1, seq: 0 })

@@ -224,7 +224,7 @@ function gatedSink(store: MemoryStore) {
       apply,
       beginLoad: (load, signal) => inner.beginLoad(load, signal),
       finishLoad: (load, before, options) => inner.finishLoad(load, before, options),
-      check: (signal) => inner.check(signal),
+      check: (signal) => (gate.fail ? Promise.reject(new Error('the store fails')) : inner.check(signal)),
       deadLetters: (limit, signal) => inner.deadLetters(limit, signal),
       close: (signal) => inner.close(signal),
       inspect: () => inner.inspect(),
@@ -295,6 +295,23 @@ test('a store that fails opens the breaker; what comes is held and put together;
       () => undefined,
     ),
   )
+})
+
+test('a store that is back is used long before the time of the breaker is over', async () => {
+  await using source = await startSource()
+  fill(source)
+  const store = new MemoryStore()
+  const { sink, gate } = gatedSink(store)
+  await using open = await connectComponent(
+    replicatorOf(source, { sink, circuitBreakerThreshold: 1, circuitBreakerTimeout: '1h' }),
+  )
+  gate.fail = true
+  source.log.change('company', 'full', 'c1', { late: true }, START_MS + 9)
+  source.pump()
+  await eventually(() => Promise.resolve(open.api.stats().breaker === 'open' ? true : undefined))
+  gate.fail = false
+  await inStep(source, open, store)
+  assert.equal(open.api.stats().breaker, 'closed')
 })
 
 test('the same address with a wrong key is refused, told, and tried again', async () => {

@@ -15,7 +15,7 @@ import { redactUrl } from '../../config/redact.ts'
 import type { EntityData, Loader, LoaderFactory, Page, PartContext, Row } from '../contract.ts'
 import { parseSize } from '../options.ts'
 import { parseStreamId } from '../stream-id.ts'
-import { MAX_ID_LENGTH } from '../websocket/frame.ts'
+import { MAX_ID_LENGTH } from '../websocket/entity-frame.ts'
 
 /** Options of `httpLoader`. Durations are milliseconds or text such as `'5s'`. */
 export interface HttpLoaderOptions {

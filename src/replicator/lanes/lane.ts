@@ -12,22 +12,15 @@ import { DEAD_TEXT_LIMIT } from '../contract.ts'
 import { laneCounters } from '../counters.ts'
 import { isAfter, STREAM_START, streamIdText, type StreamId } from '../stream-id.ts'
 import type { Positions } from './positions.ts'
+import { Shard } from './shard.ts'
 import { Slot, SLOT_OVERHEAD, type Kind } from './slot.ts'
+import { hashOf } from './waiting.ts'
 
 export interface LaneLimits {
   readonly shards: number
   /** Changes that are held, those under way included. */
   readonly maxChanges: number
   readonly maxBytes: number
-}
-
-export class Shard {
-  waiting = new Map<string, Slot>()
-  readonly parked = new Map<string, Slot>()
-  /** Number of the batch under way; 0 for none. */
-  batch = 0
-  /** Highest id that came for it in this session. */
-  highest: StreamId = STREAM_START
 }
 
 /** A dead letter on its way to the sink, with the slot that keeps the cursor behind it. */
@@ -60,6 +53,10 @@ export class Lane {
   readonly #positions: Positions
   readonly #keepsData: boolean
   readonly #wallClock: () => number
+  readonly #seed: number
+  readonly #onDisorder: (lane: Lane, at: StreamId) => void
+  /** Newest id that came for it. */
+  #newest: StreamId | undefined
 
   constructor(
     spec: LaneSpec,
@@ -67,6 +64,8 @@ export class Lane {
     positions: Positions,
     keepsData: boolean,
     wallClock: () => number,
+    seed: number,
+    onDisorder: (lane: Lane, at: StreamId) => void,
   ) {
     this.spec = spec
     this.limits = limits
@@ -74,6 +73,8 @@ export class Lane {
     this.#positions = positions
     this.#keepsData = keepsData
     this.#wallClock = wallClock
+    this.#seed = seed
+    this.#onDisorder = onDisorder
   }
 
   /** At its bound: nothing more should come, though it is taken if it does. */
@@ -91,15 +92,23 @@ export class Lane {
     now: number,
   ): void {
     this.counters.received += 1
-    const isNew = this.#positions.arrive(at)
-    this.#take(kind, id, json, data, at, false, isNew, now)
+    const isNew = this.#arrive(at)
+    const needsData = kind === 'partial' || (this.#keepsData && kind === 'full')
+    const kept = needsData ? (data ?? (JSON.parse(json) as EntityData)) : undefined
+    this.#take(kind, id, json, kept, at, false, isNew, now)
+  }
+
+  /** The stream goes on after `at`; undefined where that is not known yet. */
+  begin(at: StreamId | undefined): void {
+    this.#newest = at
   }
 
   /** A row of a load. */
   receiveRow(id: string, json: string, data: EntityData | undefined, at: StreamId, now: number): void {
     this.counters.rows += 1
     this.rowsHeld += 1
-    this.#take('full', id, json, data, at, true, false, now)
+    const kept = this.#keepsData ? (data ?? (JSON.parse(json) as EntityData)) : undefined
+    this.#take('full', id, json, kept, at, true, false, now)
   }
 
   /** A message that cannot be applied; `at` where it has an id. */
@@ -112,10 +121,21 @@ export class Lane {
     now: number,
   ): void {
     this.counters.received += 1
-    const slot = new Slot('delete', id, '', undefined, at ?? STREAM_START, false, now)
+    const slot = new Slot('delete', id, '', undefined, at ?? STREAM_START, false, now, 0)
     if (at === undefined) this.#positions.linkAfter(slot)
-    else if (this.#positions.arrive(at)) this.#positions.link(slot)
+    else if (this.#arrive(at)) this.#positions.link(slot)
     this.#bury(slot, 1, text, reason, detail)
+  }
+
+  /** @returns whether it needs a place among the positions */
+  #arrive(at: StreamId): boolean {
+    const isNew = this.#positions.arrive(at)
+    if (this.#newest !== undefined && isAfter(at, this.#newest)) {
+      this.#newest = at
+      // It did not come before, and yet the cursor may have passed it.
+      if (!isNew) this.#onDisorder(this, at)
+    }
+    return isNew
   }
 
   #take(
@@ -128,20 +148,13 @@ export class Lane {
     isNew: boolean,
     now: number,
   ): void {
-    const shard = this.shardOf(id)
+    const hash = hashOf(id, this.#seed)
+    const shard = this.shards[hash % this.shards.length]!
     const ascending = !isAfter(shard.highest, at)
     if (ascending) shard.highest = at
-    const slot = shard.waiting.get(id) ?? (this.parked === 0 ? undefined : shard.parked.get(id))
+    const slot = shard.waiting.get(id, hash) ?? (this.parked === 0 ? undefined : shard.parked.get(id))
     if (slot === undefined) {
-      const created = new Slot(
-        kind,
-        id,
-        json,
-        kind === 'partial' || this.#keepsData ? data : undefined,
-        at,
-        fromLoad,
-        now,
-      )
+      const created = new Slot(kind, id, json, data, at, fromLoad, now, hash)
       created.ascending = ascending
       if (fromLoad) {
         created.rows = 1
@@ -149,13 +162,13 @@ export class Lane {
       }
       if (isNew) this.#positions.link(created)
       this.#hold(created)
-      shard.waiting.set(id, created)
+      shard.waiting.append(created)
       return
     }
     const before = slot.bytes
     const put = slot.put(kind, json, data, at, fromLoad, this.#keepsData)
     if (put === 'unmergeable') {
-      const letter = new Slot('delete', id, '', undefined, at, false, now)
+      const letter = new Slot('delete', id, '', undefined, at, false, now, 0)
       if (isNew) this.#positions.link(letter)
       this.#bury(letter, 1, json, 'no-base', 'a partial after a delete')
       return
@@ -173,29 +186,6 @@ export class Lane {
     if (ascending) slot.ascending = true
     if (isNew) this.#positions.link(slot)
     if (this.parked > 0 && slot.kind !== 'partial') this.#unpark(shard, slot)
-  }
-
-  shardOf(id: string): Shard {
-    // FNV-1a, 32 bits: a few nanoseconds for the length of an id, and even over the shards.
-    let hash = 0x811c9dc5
-    for (let at = 0; at < id.length; at++) hash = Math.imul(hash ^ id.charCodeAt(at), 0x01000193)
-    return this.shards[(hash >>> 0) % this.shards.length]!
-  }
-
-  /** Takes the oldest changes of a shard into a batch. */
-  takeBatch(shard: Shard, batch: number, maxChanges: number, maxBytes: number): Slot[] {
-    const taken: Slot[] = []
-    let bytes = 0
-    for (const slot of shard.waiting.values()) {
-      if (taken.length >= maxChanges || (taken.length > 0 && bytes + slot.bytes > maxBytes)) break
-      bytes += slot.bytes
-      slot.batch = batch
-      taken.push(slot)
-    }
-    if (taken.length === shard.waiting.size) shard.waiting.clear()
-    else for (const slot of taken) shard.waiting.delete(slot.id)
-    shard.batch = batch
-    return taken
   }
 
   /** The effect of the slot is stored, or was not needed. */
@@ -218,21 +208,20 @@ export class Lane {
   /** A batch failed: its changes wait again, in front, each below what came for its key meanwhile. */
   restore(shard: Shard, slots: readonly Slot[], parks: boolean): void {
     if (slots.length === 0) return
-    const front = new Map<string, Slot>()
+    const front: Slot[] = []
     for (const slot of slots) {
       slot.batch = 0
-      const newer = shard.waiting.get(slot.id)
+      const newer = shard.waiting.get(slot.id, slot.hash)
       if (newer !== undefined) {
-        shard.waiting.delete(slot.id)
+        shard.waiting.remove(newer)
         this.#combine(slot, newer)
       }
       if (parks && slot.kind === 'partial') {
         shard.parked.set(slot.id, slot)
         this.parked += 1
-      } else front.set(slot.id, slot)
+      } else front.push(slot)
     }
-    for (const [id, slot] of shard.waiting) front.set(id, slot)
-    shard.waiting = front
+    shard.waiting.prepend(front)
   }
 
   /** The load is over: what was set aside goes out again. */
@@ -245,11 +234,10 @@ export class Lane {
   /** Lets everything go: it comes again from the cursor. */
   clear(): void {
     for (const shard of this.shards) {
-      for (const slot of shard.waiting.values()) this.counters.returned += slot.messages
+      for (const slot of shard.waiting) this.counters.returned += slot.messages
       for (const slot of shard.parked.values()) this.counters.returned += slot.messages
       shard.waiting.clear()
       shard.parked.clear()
-      shard.highest = STREAM_START
       shard.batch = 0
     }
     for (const burial of this.burials) this.counters.returned += burial.messages
@@ -279,7 +267,7 @@ export class Lane {
   #unpark(shard: Shard, slot: Slot): void {
     if (!shard.parked.delete(slot.id)) return
     this.parked -= 1
-    shard.waiting.set(slot.id, slot)
+    shard.waiting.append(slot)
   }
 
   #hold(slot: Slot): void {

@@ -18,15 +18,17 @@
 import { waitOrAbort } from '../../core/abort.ts'
 import { backoffMs } from '../../core/backoff.ts'
 import type { Clock, Timer } from '../../core/clock.ts'
-import { hasCode, SluiceError, toError } from '../../core/errors.ts'
-import { REFUSED, type Breaker, type Generation } from '../../policy/breaker.ts'
-import type { Applied, Batch, DeadLetter, LaneSpec } from '../contract.ts'
+import { hasCode } from '../../core/errors.ts'
+import type { Breaker } from '../../policy/breaker.ts'
+import type { Applied, Batch, LaneSpec } from '../contract.ts'
 import type { Trigger } from '../counters.ts'
-import { isAfter, parseStreamId, type StreamId } from '../stream-id.ts'
-import { Lane, type Burial, type Shard } from './lane.ts'
+import { parseStreamId, type StreamId } from '../stream-id.ts'
+import { Flights } from './flights.ts'
+import { Lane } from './lane.ts'
+import type { LanesObserver } from './observer.ts'
 import { Positions } from './positions.ts'
-import { MAX_LETTERS, type LanesSettings } from './settings.ts'
-import type { Slot } from './slot.ts'
+import type { LanesSettings } from './settings.ts'
+import type { Shard } from './shard.ts'
 
 export interface LanesOptions {
   readonly specs: readonly LaneSpec[]
@@ -40,32 +42,6 @@ export interface LanesOptions {
   readonly observer: LanesObserver
 }
 
-/** Told of what happens; must not throw. */
-export interface LanesObserver {
-  /** A lane is at its bound. */
-  full(lane: string): void
-  /** Every lane has room again. */
-  room(): void
-  /** The lease is lost: nothing is sent any more until `reset`. */
-  lost(error: Error): void
-  failed(lane: string, error: Error): void
-  /** A batch is stored. `receivedMs` of each change is still there to be read. */
-  stored(lane: string, slots: readonly Slot[], durationMs: number, now: number): void
-  dead(lane: string, letter: DeadLetter): void
-}
-
-interface Flight {
-  readonly number: number
-  readonly lane: Lane
-  readonly shard: Shard
-  readonly slots: readonly Slot[]
-  readonly burials: readonly Burial[]
-  readonly cursor: StreamId | undefined
-  readonly generation: Generation
-  readonly session: number
-  readonly controller: AbortController
-}
-
 /** Share of a bound below which the source may go on. */
 const ROOM_SHARE = 0.75
 
@@ -74,14 +50,10 @@ export class Lanes {
   readonly positions = new Positions()
   readonly #options: LanesOptions
   readonly #byName: ReadonlyMap<string, Lane>
-  readonly #flights = new Set<Flight>()
-  /** Counts resets: what belongs to an earlier session changes nothing any more. */
-  #session = 0
-  #batches = 0
+  readonly #flights: Flights
   #open = false
   #held = false
   #draining = false
-  #load: string | undefined
   #isFull = false
   #pumpsThisTurn = false
   /** Monotonic time of this turn of the event loop; read once for all messages of a turn. */
@@ -101,6 +73,12 @@ export class Lanes {
   constructor(options: LanesOptions) {
     this.#options = options
     const { specs, settings, clock, keepsData } = options
+    this.#flights = new Flights({
+      ...options,
+      positions: this.positions,
+      ended: (error) => this.#ended(error),
+    })
+    const seed = Math.floor(options.random() * 2 ** 32)
     this.lanes = specs.map(
       (spec) =>
         new Lane(
@@ -113,6 +91,8 @@ export class Lanes {
           this.positions,
           keepsData,
           () => clock.now(),
+          seed,
+          (lane, at) => options.observer.disorder(lane.spec.name, at),
         ),
     )
     this.#byName = new Map(this.lanes.map((lane) => [lane.spec.name, lane]))
@@ -140,20 +120,11 @@ export class Lanes {
   }
   /** Monotonic time at which the oldest message that is not stored was received. */
   get oldestMs(): number | undefined {
-    let oldest: number | undefined
-    const see = (ms: number): void => {
-      if (oldest === undefined || ms < oldest) oldest = ms
-    }
-    for (const flight of this.#flights) for (const slot of flight.slots) see(slot.receivedMs)
+    let oldest = this.#flights.oldestMs
     for (const lane of this.lanes) {
-      for (const shard of lane.shards) {
-        for (const slot of shard.waiting.values()) {
-          see(slot.receivedMs)
-          break
-        }
-      }
+      for (const { waiting } of lane.shards) oldest = Math.min(oldest, waiting.first?.receivedMs ?? Infinity)
     }
-    return oldest
+    return oldest === Infinity ? undefined : oldest
   }
 
   /** Monotonic milliseconds of this turn, and a look at what can be sent once it is over. */
@@ -174,23 +145,17 @@ export class Lanes {
   /** A session of the sink begins: everything up to `at` is stored. What was held was let go by `reset`. */
   begin(at: StreamId | undefined): void {
     this.positions.reset(at)
+    for (const lane of this.lanes) lane.begin(at)
     this.#open = true
     this.#pumpSoon()
   }
 
   /** The session is over: what is held is let go, since it comes again from the cursor. Signals of writes abort. */
   reset(reason: Error): void {
-    this.#session += 1
     this.#open = false
-    for (const flight of this.#flights) {
-      for (const slot of flight.slots) flight.lane.counters.returned += slot.messages
-      for (const burial of flight.burials) flight.lane.counters.returned += burial.messages
-      flight.controller.abort(reason)
-    }
-    this.#flights.clear()
+    this.#flights.abandon(reason)
     for (const lane of this.lanes) lane.clear()
     this.positions.reset(undefined)
-    this.#load = undefined
     this.#held = false
     this.#failures = 0
     this.#notBefore = 0
@@ -204,8 +169,8 @@ export class Lanes {
    */
   gap(from: StreamId, reason: Error): void {
     const letters = this.lanes.map((lane) => {
-      const flights = [...this.#flights].filter((flight) => flight.lane === lane)
-      return [...flights.flatMap(({ burials }) => burials), ...lane.burials].map(({ letter }) => letter)
+      const waiting = lane.burials.map(({ letter }) => letter)
+      return [...this.#flights.lettersOf(lane), ...waiting]
     })
     this.reset(reason)
     this.begin(from)
@@ -217,14 +182,20 @@ export class Lanes {
     }
   }
 
+  /** Tries at once what waits for a time: there is reason to think that it works now. */
+  tryNow(): void {
+    this.#notBefore = 0
+    this.#pumpSoon()
+  }
+
   /** A load is under way: partials without a base of it are set aside. Undefined when it is over; they go out again. */
   set load(load: string | undefined) {
-    this.#load = load
+    this.#flights.load = load
     if (load === undefined) for (const lane of this.lanes) lane.unparkAll()
     this.#pumpSoon()
   }
   get load(): string | undefined {
-    return this.#load
+    return this.#flights.load
   }
 
   /** Sends nothing until `release`; resolves when no batch is under way. */
@@ -302,7 +273,11 @@ export class Lanes {
         if (shard.batch !== 0) continue
         const trigger = this.#trigger(lane, shard, isIdle, now)
         if (trigger === undefined) continue
-        if (!this.#launch(lane, shard, trigger, now)) return
+        const againMs = this.#flights.launch(lane, shard, trigger, now)
+        if (againMs !== undefined) {
+          if (againMs < Infinity) this.#arm(againMs, now)
+          return
+        }
         lane.nextShard = index + 1
       }
     }
@@ -317,7 +292,7 @@ export class Lanes {
     if (size > 0 || hasLetters) {
       if (this.#draining) return 'drain'
       if (isIdle) return 'idle'
-      const oldest = size > 0 ? firstOf(shard.waiting).receivedMs : now
+      const oldest = shard.waiting.first?.receivedMs ?? now
       if (now - oldest >= batchTimeoutMs) return 'time'
       this.#arm(oldest + batchTimeoutMs, now)
       return undefined
@@ -331,131 +306,20 @@ export class Lanes {
     return undefined
   }
 
-  /** @returns whether more may be sent */
-  #launch(lane: Lane, shard: Shard, trigger: Trigger, now: number): boolean {
-    const { breaker, settings, clock } = this.#options
-    const generation = breaker.enter(now)
-    if (generation === REFUSED) {
-      const state = breaker.state
-      // While a probe is under way, its end looks again.
-      if (state.kind === 'open') this.#arm(state.until, now)
-      else if (state.kind === 'half-open') this.#arm(state.leaseUntil, now)
-      return false
-    }
-    const number = ++this.#batches
-    const slots = lane.takeBatch(shard, number, settings.maxBatchChanges, settings.maxBatchBytes)
-    const burials = shard === lane.shards[0] ? lane.burials.splice(0, MAX_LETTERS) : []
-    for (const burial of burials) burial.slot.batch = number
-    const cursor = this.positions.cursor(number)
-    lane.inFlight += 1
-    lane.counters.batches[trigger] += 1
-    lane.touchDueMs = now + settings.touchMs
-    const session = this.#session
-    const controller = new AbortController()
-    const flight = { number, lane, shard, slots, burials, cursor, generation, session, controller }
-    this.#flights.add(flight)
-    const timer = clock.setTimer(
-      () => controller.abort(timeout(settings.writeTimeoutMs)),
-      settings.writeTimeoutMs,
-    )
-    const batch: Batch = {
-      lane: lane.spec.name,
-      changes: slots,
-      dead: burials.map(({ letter }) => letter),
-      cursor,
-      load: this.#load,
-    }
-    this.#apply(batch, controller.signal).then(
-      (applied) => {
-        timer.cancel()
-        if (this.#ended(flight)) this.#stored(flight, applied, now)
-      },
-      (error: unknown) => {
-        timer.cancel()
-        if (this.#ended(flight)) this.#failed(flight, toError(error))
-      },
-    )
-    return true
-  }
-
-  /** A sink that does not heed its signal is not waited for. */
-  #apply(batch: Batch, signal: AbortSignal): Promise<Applied> {
-    try {
-      return waitOrAbort(this.#options.apply(batch, signal), signal)
-    } catch (error) {
-      return Promise.reject(toError(error))
-    }
-  }
-
-  /** Takes the flight off; false when its session is over and it counts no more. */
-  #ended(flight: Flight): boolean {
-    if (flight.session !== this.#session) return false
-    this.#flights.delete(flight)
-    flight.lane.inFlight -= 1
-    flight.shard.batch = 0
-    return true
-  }
-
-  #stored(flight: Flight, applied: Applied, startedMs: number): void {
-    const { lane, shard, slots, burials, cursor } = flight
-    const { breaker, observer, clock } = this.#options
-    const now = clock.monotonic()
-    breaker.succeeded(flight.generation, now)
-    this.#failures = 0
-    lane.counters.applied += applied.applied
-    lane.counters.skippedInStore += applied.skippedAsOlder
-    observer.stored(lane.spec.name, slots, now - startedMs, now)
-    // Most batches have neither, and then no set is made.
-    const waiting = applied.waiting.length === 0 ? undefined : new Set<unknown>(applied.waiting)
-    const dead = applied.dead.length === 0 ? undefined : new Map<unknown, (typeof applied.dead)[number]>()
-    for (const each of applied.dead) dead?.set(each.change, each)
-    for (const slot of slots) {
-      if (waiting !== undefined && waiting.has(slot)) continue
-      const death = dead?.get(slot)
-      if (death === undefined) lane.complete(slot)
-      else {
-        lane.died(slot)
-        observer.dead(lane.spec.name, letterOf(lane, slot, death.reason, death.detail, clock.now()))
-      }
-    }
-    for (const burial of burials) {
-      lane.buried(burial)
-      observer.dead(lane.spec.name, burial.letter)
-    }
-    // A load that ended meanwhile takes them along at once; else they wait for their rows.
-    if (waiting !== undefined)
-      lane.restore(shard, applied.waiting as readonly Slot[], this.#load !== undefined)
-    // Batches of one lane may end in another order than they began. What waits for its row holds the cursor back.
-    if (
-      cursor !== undefined &&
-      waiting === undefined &&
-      (lane.storedCursor === undefined || isAfter(cursor, lane.storedCursor))
-    )
-      lane.storedCursor = cursor
-    this.#roomAgain()
-    this.#wake()
-    this.#pumpSoon()
-  }
-
-  #failed(flight: Flight, error: Error): void {
-    const { lane, shard, slots, burials } = flight
-    const { breaker, observer, clock, settings, random } = this.#options
-    const now = clock.monotonic()
-    lane.counters.failedBatches += 1
-    for (const burial of burials) burial.slot.batch = 0
-    lane.burials.unshift(...burials)
-    lane.restore(shard, slots, false)
-    if (hasCode(error, 'SLUICE_LEASE_LOST')) {
-      breaker.ignored(flight.generation)
+  #ended(error: Error | undefined): void {
+    if (error === undefined) {
+      this.#failures = 0
+      this.#roomAgain()
+    } else if (hasCode(error, 'SLUICE_LEASE_LOST')) {
       this.#open = false
-      observer.lost(error)
+      this.#options.observer.lost(error)
       this.#wake()
       return
+    } else {
+      const { clock, random, settings } = this.#options
+      this.#failures += 1
+      this.#notBefore = clock.monotonic() + backoffMs(this.#failures, random(), settings.backoff)
     }
-    breaker.failed(flight.generation, error, now)
-    this.#failures += 1
-    this.#notBefore = now + backoffMs(this.#failures, random(), settings.backoff)
-    observer.failed(lane.spec.name, error)
     this.#wake()
     this.#pumpSoon()
   }
@@ -495,35 +359,6 @@ export class Lanes {
 
 const DEFAULT_MAX_CHANGES = 1_000
 
-function firstOf(map: ReadonlyMap<string, Slot>): Slot {
-  for (const slot of map.values()) return slot
-  throw new SluiceError('SLUICE_INTERNAL', 'a shard without changes was asked for its first')
-}
-
 function sameId(a: StreamId | undefined, b: StreamId | undefined): boolean {
   return a === b || (a !== undefined && b !== undefined && a.ms === b.ms && a.seq === b.seq)
-}
-
-function timeout(ms: number): SluiceError {
-  return new SluiceError('SLUICE_TIMEOUT', `a write to the sink took longer than ${ms} ms`, {
-    retryable: true,
-  })
-}
-
-function letterOf(
-  lane: Lane,
-  slot: Slot,
-  reason: DeadLetter['reason'],
-  detail: string,
-  timeMs: number,
-): DeadLetter {
-  return {
-    lane: lane.spec.name,
-    id: slot.id,
-    streamId: `${slot.at.ms}-${slot.at.seq}`,
-    reason,
-    detail,
-    text: '',
-    timeMs,
-  }
 }

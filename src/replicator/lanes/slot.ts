@@ -16,8 +16,8 @@ import { isAfter, type StreamId } from '../stream-id.ts'
 
 export type Kind = Change['kind']
 
-/** What the map entry, the objects and their headers take beside the texts; measured, rounded up. */
-export const SLOT_OVERHEAD = 256
+/** What a slot, its place in the table, its version and the headers of its texts take beside the texts, rounded up. */
+export const SLOT_OVERHEAD = 384
 /** Parsed data takes about this many times its text, and the text is there too. */
 const PARSED_FACTOR = 3
 /** Merges after which the size is found out anew, since merging adds sizes that overlap. */
@@ -27,26 +27,32 @@ const MEASURE_AFTER = 8
 export type Put = 'stored' | 'older' | 'unmergeable'
 
 export class Slot implements Change {
-  kind: Kind
+  // What the way of a message touches stands together: a slot is several lines of the processor's cache.
+  readonly hash: number
   readonly id: string
-  at: StreamId
-  data: EntityData | undefined
-  fromLoad: boolean
-  ascending: boolean
-  receivedMs: number
+  /** Place among those that wait; they belong to `Waiting`. */
+  sameBucket: Slot | undefined = undefined
+  next: Slot | undefined = undefined
+  previous: Slot | undefined = undefined
   bytes: number
+  /** Number of the batch that carries it; 0 while it waits. */
+  batch = 0
+  kind: Kind
+  at: StreamId
+  ascending: boolean
+  fromLoad: boolean
+  /** Undefined while the text has to be made of `data`. */
+  #json: string | undefined
   messages = 1
   /** Rows of the load that are put together in it. */
   rows = 0
-  /** Number of the batch that carries it; 0 while it waits. */
-  batch = 0
+  receivedMs: number
   /** Place among the positions; they belong to `Positions`. */
+  linked = false
   before: StreamId | undefined = undefined
   earlier: Slot | undefined = undefined
   later: Slot | undefined = undefined
-  linked = false
-  /** Undefined while the text has to be made of `data`. */
-  #json: string | undefined
+  data: EntityData | undefined
   #merges = 0
 
   constructor(
@@ -57,7 +63,9 @@ export class Slot implements Change {
     at: StreamId,
     fromLoad: boolean,
     receivedMs: number,
+    hash: number,
   ) {
+    this.hash = hash
     this.kind = kind
     this.id = id
     this.at = at

@@ -16,7 +16,8 @@ export interface ConnectionOptions {
   readonly pingIntervalMs: number
   readonly maxPayload: number
   readonly clock: Clock
-  readonly onText: (text: string) => void
+  /** A message, which was checked to be UTF-8; its bytes are to be read at once. */
+  readonly onMessage: (bytes: Buffer) => void
 }
 
 export class Connection {
@@ -60,7 +61,7 @@ export class Connection {
       // What was in the buffers of a connection that we gave up comes again on the next one.
       if (connection.#reason !== undefined) return
       connection.#heard = true
-      options.onText(textOf(data))
+      options.onMessage(bytesOf(data))
     })
     socket.on('pong', () => (connection.#heard = true))
     socket.on('ping', () => (connection.#heard = true))
@@ -139,9 +140,9 @@ export class Connection {
   }
 }
 
-function textOf(data: Ws.RawData): string {
-  if (Buffer.isBuffer(data)) return data.toString('utf8')
-  return Array.isArray(data) ? Buffer.concat(data).toString('utf8') : Buffer.from(data).toString('utf8')
+function bytesOf(data: Ws.RawData): Buffer {
+  if (Buffer.isBuffer(data)) return data
+  return Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data)
 }
 
 function connectError(error: Error, shownUrl: string): SluiceError {

@@ -195,10 +195,10 @@ class WebSocketSource implements Source {
       {
         ...this.#settings,
         clock,
-        onText: (text) => {
+        onMessage: (bytes) => {
           this.#frames += 1
           try {
-            this.#read(text, handler)
+            this.#read(bytes, handler)
           } catch (error) {
             // A defect: from the cursor it comes again, and is seen in the log instead of ending the process.
             log.error({ err: toError(error) }, `${name}: a frame could not be handled`)

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { missingServerProgram, ownServer, type OwnServer } from '../../components/redis/own-server.ts'
 import { redisStage, type RedisStage } from './redis-stage.ts'
-import { eventually, full, gone, hasCode, id, openSink, soon } from './support.ts'
+import { batch, eventually, full, gone, hasCode, id, openSink, soon } from './support.ts'
 
 const skip = await missingServerProgram()
 const isLost = hasCode('SLUICE_LEASE_LOST')
@@ -119,6 +119,34 @@ test('a frozen server is met by a timeout; what arrives late is refused or harml
   })
   assert.equal(await at.stage.entity('company', 'a'), '{"n":3}')
   assert.deepEqual(open.losses, [])
+})
+
+test('a call that was given up cannot come behind what is written after it', { skip }, async () => {
+  await using at = await own()
+  const { redis } = at.stage
+  await using open = await openSink(at.stage.sink())
+  const token = (): Promise<unknown> =>
+    Promise.resolve(redis.command(['HGET', at.stage.key('company', 'state'), 'token']))
+  const before = await token()
+  const givenUp = new AbortController()
+  const ascending = { ascending: true }
+  const first = open.sink.apply(batch('company', [full('a', '2-0', { n: 2 }, ascending)]), givenUp.signal)
+  givenUp.abort(new Error('given up'))
+  await assert.rejects(first, /given up/)
+  await open.apply('company', [full('a', '3-0', { n: 3 }, ascending)])
+  assert.notEqual(await token(), before)
+  assert.equal(await at.stage.entity('company', 'a'), '{"n":3}')
+  assert.deepEqual(open.losses, [])
+})
+
+test('a batch that was made for another load is made anew', { skip }, async () => {
+  await using at = await own()
+  await using open = await openSink(at.stage.sink())
+  // As if the answer to the begin of a load had been lost.
+  await at.stage.redis.command(['HSET', at.stage.key('company', 'state'), 'mark', '7'])
+  assert.equal((await open.apply('company', [full('a', '1-0', {})])).applied, 1)
+  const meta = await at.stage.redis.command(['HGET', at.stage.key('company', 'meta'), 'a'])
+  assert.match(String(meta), /\+7$/)
 })
 
 test('a store that went back in time is noticed, and gives the cursor that it has', { skip }, async () => {

@@ -4,9 +4,7 @@ import { SluiceError } from '../../../core/errors.ts'
 import type {
   Applied,
   Batch,
-  Change,
   DeadLetter,
-  EntityData,
   LaneSpec,
   OpenOptions,
   PartContext,
@@ -15,11 +13,10 @@ import type {
   SinkState,
   StreamId,
 } from '../../contract.ts'
-import { mergePartial } from '../../merge.ts'
 import { compareStreamIds, isAfter } from '../../stream-id.ts'
-import { deadLetter, deadLetterKey, type Buried } from '../dead-letter.ts'
-import { otherNames } from '../other-names.ts'
-import { MemoryStore, type MemoryEntity, type MemoryLane } from './store.ts'
+import { deadLetter, deadLetterKey } from '../dead-letter.ts'
+import { applyChange, forget, sweep, type Outcome } from './changes.ts'
+import { MemoryStore, type MemoryLane } from './store.ts'
 
 export interface MemorySinkOptions {
   /** Where it is kept. @default a store of its own */
@@ -119,8 +116,10 @@ class MemorySink implements Sink {
         retryable: true,
       })
     }
-    const outcome = { applied: 0, skippedAsOlder: 0, dead: [] as Buried[], waiting: [] as Change[] }
-    for (const change of batch.changes) this.#change(lane, spec, change, batch, outcome)
+    const outcome: Outcome = { applied: 0, skippedAsOlder: 0, dead: [], waiting: [] }
+    const { maxEntity, tombstoneMs } = this.#settings
+    const place = { lane, spec, load: batch.load, maxEntity, tombstoneMs, nowMs: this.#now() }
+    for (const change of batch.changes) applyChange(place, change, outcome)
     for (const letter of [
       ...batch.dead,
       ...outcome.dead.map((one) => deadLetter(batch.lane, one, this.#now())),
@@ -135,7 +134,7 @@ class MemorySink implements Sink {
     if (cursor !== undefined && outcome.waiting.length === 0) {
       if (lane.cursor === undefined || isAfter(cursor, lane.cursor)) lane.cursor = cursor
     }
-    this.#sweep(lane)
+    sweep(lane, this.#now(), SWEEP)
     return outcome
   }
 
@@ -161,13 +160,12 @@ class MemorySink implements Sink {
     if (lanes.some((lane) => lane.load !== load))
       throw new SluiceError('SLUICE_CONFLICT', `the load "${load}" is not the one that is under way`)
     for (const lane of lanes) {
-      for (const [id, { json, mark, version, names }] of lane.entities) {
-        if (json === undefined) continue
+      for (const [id, entity] of lane.entities) {
+        if (entity.json === undefined) continue
         scanned += 1
-        if (mark === lane.mark || isAfter(version, before)) continue
+        if (entity.mark === lane.mark || isAfter(entity.version, before)) continue
         removed += 1
-        lane.entities.delete(id)
-        for (const name of listed(names)) if (lane.lookups.get(name) === id) lane.lookups.delete(name)
+        forget(lane, id, entity)
       }
       progress(scanned)
     }
@@ -194,76 +192,6 @@ class MemorySink implements Sink {
 
   inspect(): Readonly<Record<string, unknown>> {
     return { held: [...(this.#session?.tokens.keys() ?? [])] }
-  }
-
-  #change(
-    lane: MemoryLane,
-    spec: LaneSpec,
-    change: Change,
-    batch: Batch,
-    outcome: { applied: number; skippedAsOlder: number; dead: Buried[]; waiting: Change[] },
-  ): void {
-    const stored = this.#living(lane, change.id)
-    const order = stored === undefined ? 1 : compareStreamIds(change.at, stored.version)
-    if (order < 0 || (order === 0 && !(change.fromLoad && change.kind !== 'partial'))) {
-      outcome.skippedAsOlder += 1
-      // The load has it too, so that it belongs to the load in its newer state.
-      if (change.fromLoad && stored?.json !== undefined) {
-        lane.entities.set(change.id, { ...stored, mark: lane.mark })
-      }
-      return
-    }
-    let { json, data } = change
-    if (change.kind === 'partial') {
-      const isBase = stored?.json !== undefined && (batch.load === undefined || stored.mark === lane.mark)
-      if (!isBase) {
-        if (batch.load !== undefined) outcome.waiting.push(change)
-        else outcome.dead.push({ change, reason: 'no-base', detail: 'there is nothing to merge it into' })
-        return
-      }
-      data = mergePartial(JSON.parse(stored.json!) as EntityData, data ?? (JSON.parse(json) as EntityData))
-      json = JSON.stringify(data)
-    }
-    if (json.length > this.#settings.maxEntity) {
-      const detail = `it has ${json.length} characters, at most ${this.#settings.maxEntity} are stored`
-      outcome.dead.push({ change, reason: 'too-large', detail })
-      return
-    }
-    const isGone = change.kind === 'delete'
-    const names = isGone || spec.lookups === undefined ? '' : otherNames(spec.lookups, data, json)
-    if (typeof names !== 'string') {
-      outcome.dead.push({ change, reason: 'refused', detail: names.detail })
-      return
-    }
-    outcome.applied += 1
-    const livesMs = isGone ? this.#settings.tombstoneMs : spec.ttlMs === 0 ? Infinity : spec.ttlMs
-    lane.entities.set(change.id, {
-      version: change.at,
-      json: isGone ? undefined : json,
-      mark: lane.mark,
-      names,
-      untilMs: this.#now() + livesMs,
-    })
-    point(lane, change.id, stored?.names ?? '', names, change.at)
-  }
-
-  /** What is stored, unless its time is over. */
-  #living(lane: MemoryLane, id: string): MemoryEntity | undefined {
-    const stored = lane.entities.get(id)
-    if (stored === undefined || stored.untilMs > this.#now()) return stored
-    forget(lane, id, stored)
-    return undefined
-  }
-
-  /** A few at a time, from the oldest on; those that stay go to the end. */
-  #sweep(lane: MemoryLane): void {
-    let left = SWEEP
-    for (const [id, entity] of lane.entities) {
-      if (left-- === 0) return
-      lane.entities.delete(id)
-      if (entity.untilMs <= this.#now()) forget(lane, id, entity)
-      else lane.entities.set(id, entity)
-    }
   }
 
   #renewLater(session: Session): void {
@@ -328,36 +256,11 @@ class MemorySink implements Sink {
   }
 }
 
-const listed = (names: string): readonly string[] => names.split('\0').slice(1)
-
-function forget(lane: MemoryLane, id: string, { names }: MemoryEntity): void {
-  lane.entities.delete(id)
-  for (const name of listed(names)) if (lane.lookups.get(name) === id) lane.lookups.delete(name)
-}
-
-/** Lets the other names of an entity lead to it, and those it has no longer nowhere. */
-function point(lane: MemoryLane, id: string, before: string, names: string, at: StreamId): void {
-  const now = new Set(listed(names))
-  for (const name of listed(before)) {
-    if (!now.has(name) && lane.lookups.get(name) === id) lane.lookups.delete(name)
-  }
-  if (before === names) return
-  for (const name of now) {
-    const owner = lane.lookups.get(name)
-    const theirs = owner === undefined || owner === id ? undefined : lane.entities.get(owner)
-    // A name belongs to the newest of those who claim it.
-    const isTheirs =
-      theirs !== undefined && !isAfter(at, theirs.version) && listed(theirs.names).includes(name)
-    if (!isTheirs) lane.lookups.set(name, id)
-  }
-}
-
 function stateOf(lanes: readonly MemoryLane[]): SinkState {
   const cursors = lanes.flatMap(({ cursor }) => (cursor === undefined ? [] : [cursor]))
   const ready = lanes[0]?.ready
   return {
     cursor: cursors.length < lanes.length ? undefined : cursors.sort(compareStreamIds)[0],
-    highest: undefined,
     load: lanes.every((lane) => lane.ready === ready) ? ready : undefined,
   }
 }

@@ -10,9 +10,10 @@
  */
 import { SluiceError, isSluiceError } from '../../../core/errors.ts'
 import type { LaneSpec, StreamId } from '../../contract.ts'
-import { parseStreamId } from '../../stream-id.ts'
-import type { Answer, Runner } from './runner.ts'
-import type { Unit } from './units.ts'
+import { isAfter, parseStreamId, STREAM_START } from '../../stream-id.ts'
+import { parseOrderKey } from './order-key.ts'
+import type { Answer, Argument, Runner } from './runner.ts'
+import type { Unit } from './units/index.ts'
 
 export interface LeaseOptions {
   readonly runner: Runner
@@ -32,6 +33,12 @@ export interface LaneState {
 
 export class Lease {
   readonly #options: LeaseOptions
+  /** What every key of an entity begins with, as the server has it. */
+  readonly entityKey: Buffer
+  /** Of the load to which what is written belongs. */
+  mark = '0'
+  /** No version in the store was above it when the lease was taken; undefined where that is not known. */
+  #highest: StreamId | undefined
   #token = ''
   /** The highest sequence number that the store acknowledged. */
   #seen = 0
@@ -41,6 +48,7 @@ export class Lease {
 
   constructor(options: LeaseOptions) {
     this.#options = options
+    this.entityKey = Buffer.from(options.runner.key(`${options.base}e:`))
   }
 
   get lane(): LaneSpec {
@@ -51,14 +59,26 @@ export class Lease {
     return this.#options.base
   }
 
+  /** Can nothing as new as `at` have been in the store before this session? */
+  isNew(at: StreamId): boolean {
+    return this.#highest !== undefined && isAfter(at, this.#highest)
+  }
+
+  /** A call was given up and may still be under way: nothing is written until it cannot change anything any more. */
+  doubt(): void {
+    this.#doubtful = true
+  }
+
   /** Tries once. A number says for how many milliseconds another holds it. */
   async acquire(): Promise<LaneState | number> {
     const { runner, base, owner, leaseMs } = this.#options
     const [code, ...rest] = await runner.run('acquire', base, [owner, String(leaseMs), '0', '0'])
     if (code === 0) return Number(rest[0])
-    const [token, seen, cursor, ready] = rest
+    const [token, seen, cursor, ready, mark, highest] = rest
     this.#token = String(token)
     this.#seen = Number(seen)
+    this.mark = String(mark)
+    this.#highest = highest === '' ? STREAM_START : parseOrderKey(String(highest))
     return { cursor: parseStreamId(cursor), ready: typeof ready === 'string' ? ready : undefined }
   }
 
@@ -66,7 +86,7 @@ export class Lease {
    * Runs a unit behind the fence. Rejects with SLUICE_LEASE_LOST, after which nothing works; with any other error the
    * next call first raises the token, unless the server said that the unit did not run.
    */
-  async run(unit: Unit, args: readonly string[]): Promise<Answer> {
+  async run(unit: Unit, args: readonly Argument[]): Promise<Answer> {
     if (this.#lost !== undefined) throw this.#lost
     if (this.#doubtful) await (this.#reclaiming ??= this.#reclaim())
     const { runner, base, owner, leaseMs } = this.#options
@@ -107,9 +127,9 @@ export class Lease {
     }
   }
 
-  /** Throws for what the fence says; -5 is an answer of its unit. */
+  /** Throws for what the fence says; -5 and -6 are answers of units. */
   #refused(code: number): void {
-    if (code >= 0 || code === -5) return
+    if (code >= 0 || code < -4) return
     if (code === -4) {
       throw new SluiceError('SLUICE_UNAVAILABLE', `${this.lane.name}: the call came too late`, {
         retryable: true,

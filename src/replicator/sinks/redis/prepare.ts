@@ -4,12 +4,13 @@
  * with what was read. Nobody else writes while the lease is held, so that the comparison fails only where the store lost
  * something in between; the batch is then prepared anew.
  */
-import type { Applied, Batch, Change, EntityData, LaneSpec } from '../../contract.ts'
+import type { Applied, Batch, Change, EntityData } from '../../contract.ts'
 import { mergePartial } from '../../merge.ts'
 import type { Buried } from '../dead-letter.ts'
 import { otherNames } from '../other-names.ts'
-import { Columns } from './columns.ts'
+import type { Lease } from './lease.ts'
 import { orderKey } from './order-key.ts'
+import { Parcel, type Condition } from './parcel.ts'
 
 /** What was stored for the partials of a batch. */
 export interface Bases {
@@ -20,7 +21,7 @@ export interface Bases {
 }
 
 export interface Prepared {
-  readonly columns: readonly Columns[]
+  readonly parcels: readonly Parcel[]
   readonly buried: Buried[]
   readonly waiting: Change[]
   skipped: number
@@ -38,36 +39,51 @@ export interface Limits {
 /** Rejects nothing: what cannot be applied is buried. */
 export function prepare(
   batch: Batch,
-  lane: LaneSpec,
+  lease: Lease,
   bases: Bases | undefined,
   limits: Limits,
 ): Prepared & Pick<Applied, 'waiting'> {
-  let columns = new Columns()
-  const prepared = { columns: [columns], buried: [] as Buried[], waiting: [] as Change[], skipped: 0 }
-  const write = (change: Change, value: string, data: EntityData | undefined, from?: string): void => {
+  let parcel = new Parcel()
+  const { lookups } = lease.lane
+  const prepared = { parcels: [parcel], buried: [] as Buried[], waiting: [] as Change[], skipped: 0 }
+  for (const change of batch.changes) {
+    if (change.kind === 'full') store(change, change.json, change.data, fresh(change))
+    else if (change.kind === 'delete') room(0).delete(change, fresh(change))
+    else merge(change)
+  }
+  return prepared
+
+  /** What the writer knows to be new is not compared with what is stored. */
+  function fresh(change: Change): Condition {
+    if (change.ascending && lease.isNew(change.at)) return 'u'
+    return change.fromLoad ? 's' : 'n'
+  }
+
+  /** The parcel that takes so many characters more. */
+  function room(size: number): Parcel {
+    if (parcel.count >= limits.changes || (parcel.count > 0 && parcel.size + size > limits.size)) {
+      parcel = new Parcel()
+      prepared.parcels.push(parcel)
+    }
+    return parcel
+  }
+
+  function store(
+    change: Change,
+    value: string,
+    data: EntityData | undefined,
+    condition: Condition,
+    from?: string,
+  ): void {
     if (value.length > limits.entity) {
       const detail = `it has ${value.length} characters, at most ${limits.entity} are stored`
       prepared.buried.push({ change, reason: 'too-large', detail })
       return
     }
-    const names = value === '' || lane.lookups === undefined ? '' : otherNames(lane.lookups, data, value)
-    if (typeof names !== 'string') {
-      prepared.buried.push({ change, reason: 'refused', detail: names.detail })
-      return
-    }
-    if (columns.count >= limits.changes || (columns.count > 0 && columns.size + value.length > limits.size)) {
-      columns = new Columns()
-      prepared.columns.push(columns)
-    }
-    const condition = from !== undefined ? 'c' : change.fromLoad ? 's' : 'n'
-    columns.add(change, orderKey(change.at), value, names, condition, from)
+    const names = lookups === undefined ? '' : otherNames(lookups, data, value)
+    if (typeof names === 'string') room(value.length).store(change, value, names, condition, from)
+    else prepared.buried.push({ change, reason: 'refused', detail: names.detail })
   }
-  for (const change of batch.changes) {
-    if (change.kind === 'full') write(change, change.json, change.data)
-    else if (change.kind === 'delete') write(change, '', undefined)
-    else merge(change)
-  }
-  return prepared
 
   function merge(change: Change): void {
     const stored = bases?.found.get(change.id)
@@ -91,7 +107,7 @@ export function prepare(
       return
     }
     const data = mergePartial(base, partial)
-    write(change, JSON.stringify(data), data, stored?.meta ?? '')
+    store(change, JSON.stringify(data), data, 'c', stored?.meta ?? '')
   }
 }
 

@@ -12,9 +12,12 @@ import { createHash } from 'node:crypto'
 import type { Reply } from '../../../components/redis/backend.ts'
 import { defineScript, type Redis, type Script } from '../../../components/redis/index.ts'
 import { isSluiceError } from '../../../core/errors.ts'
-import { UNITS, type Unit } from './units.ts'
+import { UNITS, type Unit } from './units/index.ts'
 
 export type RunMode = 'function' | 'script'
+
+/** Text as UTF-8, bytes as they are. */
+export type Argument = string | Buffer
 
 /** What a unit answers: a list, whose first number below zero is a refusal. */
 export type Answer = readonly Reply[]
@@ -54,6 +57,11 @@ export class Runner {
     return this.#mode
   }
 
+  /** A key as the server has it, with the prefix of the component; known once it is prepared. */
+  key(key: string): string {
+    return this.#prefix + key
+  }
+
   /** Finds out what the server can; rejects where neither works, or functions were asked for and are not there. */
   async prepare(): Promise<void> {
     this.#prefix = String(await this.#redis.script(KEY, [''], [], { idempotent: true }))
@@ -69,9 +77,9 @@ export class Runner {
     }
   }
 
-  async run(unit: Unit, base: string, args: readonly string[]): Promise<Answer> {
+  async run(unit: Unit, base: string, args: readonly Argument[]): Promise<Answer> {
     if (this.#mode === 'script') return list(await this.#redis.script(SCRIPTS[unit], [base], args))
-    const call = ['FCALL', `${LIBRARY}_${unit}`, '1', this.#prefix + base, ...args]
+    const call = ['FCALL', `${LIBRARY}_${unit}`, '1', this.key(base), ...args]
     try {
       return list(await this.#redis.command(call))
     } catch (error) {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { it } from 'node:test'
 import fc from 'fast-check'
 import { joinNames, Model } from '../model.ts'
-import { full, gone, openSink, partial, type Stage } from '../support.ts'
+import { compareStreamIds } from '../../../../src/replicator/stream-id.ts'
+import { full, gone, id, openSink, partial, type Stage } from '../support.ts'
 
 const RUNS = Number(process.env['SLUICE_PROPERTY_RUNS'] ?? 10)
 const KEYS = 5
@@ -17,6 +18,9 @@ const change = fc.record({
   value: fc.oneof(fc.constant(null), fc.constant([]), fc.nat(9)),
 })
 
+/** Some changes, and whether the session ends after them. */
+const step = fc.record({ some: fc.array(change, { maxLength: 6 }), reopens: fc.boolean() })
+
 export function modelConformance(stage: () => Promise<Stage>): void {
   it('whatever comes, in whatever order, the store is what a model says', async () => {
     await using store = await stage()
@@ -24,28 +28,35 @@ export function modelConformance(stage: () => Promise<Stage>): void {
     // One store for all runs, each with ids of its own.
     let run = 0
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.array(change, { maxLength: 6 }), { maxLength: 15 }), async (batches) => {
+      fc.asyncProperty(fc.array(step, { maxLength: 15 }), async (steps) => {
         const own = `r${(run += 1)}`
         const model = new Model()
-        for (const some of batches) {
+        const handed = new Map<number, string>()
+        for (const { some, reopens } of steps) {
           const changes = new Map(
             some.map(({ key, kind, ms, seq, name, value }) => {
               const at = `${ms}-${seq}`
               // A name is of one key for ever, so that the outcome does not hang on who claims it first.
               const data = { names: [`${own}:${key}:${name}`], value }
-              if (kind === 'delete') return [key, gone(`${own}-${key}`, at)] as const
+              const make = kind === 'full' ? full : partial
+              const made = kind === 'delete' ? gone(`${own}-${key}`, at) : make(`${own}-${key}`, at, data)
+              const before = handed.get(key)
               return [
                 key,
-                kind === 'full' ? full(`${own}-${key}`, at, data) : partial(`${own}-${key}`, at, data),
+                { ...made, ascending: before === undefined || compareStreamIds(id(at), id(before)) > 0 },
               ] as const
             }),
           )
+          for (const [key, { at, ascending }] of changes) {
+            if (ascending) handed.set(key, `${at.ms}-${at.seq}`)
+          }
           const outcome = await open.apply('user', [...changes.values()])
           const expected = model.apply([...changes.values()])
           assert.deepEqual(
             [outcome.applied, outcome.skippedAsOlder, outcome.dead.length],
             [expected.applied, expected.skipped, expected.dead],
           )
+          if (reopens) await open.reopen()
         }
         const ids = (await store.ids('user')).filter((id) => id.startsWith(`${own}-`))
         assert.deepEqual(ids, model.ids())

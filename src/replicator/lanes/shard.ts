@@ -1,0 +1,30 @@
+/** A part of a lane's keys: its changes that wait, and the one batch of them that is under way. */
+import { STREAM_START, type StreamId } from '../stream-id.ts'
+import type { Slot } from './slot.ts'
+import { Waiting } from './waiting.ts'
+
+export class Shard {
+  readonly waiting = new Waiting()
+  /** Partials without a base, set aside while a load is under way. */
+  readonly parked = new Map<string, Slot>()
+  /** Number of the batch under way; 0 for none. */
+  batch = 0
+  /** Highest id that ever came for it: also what was let go may have reached the store. */
+  highest: StreamId = STREAM_START
+
+  /** Takes the oldest changes into a batch. */
+  takeBatch(batch: number, maxChanges: number, maxBytes: number): Slot[] {
+    const { waiting } = this
+    const taken: Slot[] = []
+    let bytes = 0
+    for (let slot = waiting.first; slot !== undefined; slot = waiting.first) {
+      if (taken.length >= maxChanges || (taken.length > 0 && bytes + slot.bytes > maxBytes)) break
+      waiting.remove(slot)
+      bytes += slot.bytes
+      slot.batch = batch
+      taken.push(slot)
+    }
+    this.batch = batch
+    return taken
+  }
+}

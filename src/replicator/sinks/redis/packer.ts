@@ -1,0 +1,159 @@
+/**
+ * Writes lists of texts as MessagePack, which a script takes apart in one call. Into memory of its own that is used again
+ * and again, so that a batch of hundreds of entities makes one object. Text becomes UTF-8.
+ */
+import type { StreamId } from '../../stream-id.ts'
+
+const START_SIZE = 64 * 1_024
+/** Texts up to here are copied character by character, which is faster than a call for each. */
+const SHORT = 31
+/** Bytes that a character of a string may take in UTF-8. */
+const WIDEST = 3
+const LARGEST_HEADER = 5
+/** Of an order key: two letters and two numbers of sixteen digits. */
+const LONGEST_KEY = 34
+/** Before the letter of a number of one digit. */
+const LETTER = 0x40
+const ZERO = 0x30
+
+export class Packer {
+  #memory = Buffer.allocUnsafeSlow(START_SIZE)
+  #at = 0
+  #ms = -1
+  #msKey = Buffer.alloc(0)
+
+  /** Size of the memory that it keeps. */
+  get size(): number {
+    return this.#memory.length
+  }
+
+  /** Forgets what was written. */
+  reset(): void {
+    this.#at = 0
+  }
+
+  /** What was written, until `reset`. */
+  get bytes(): Buffer {
+    return this.#memory.subarray(0, this.#at)
+  }
+
+  /** A list of so many texts, which follow. */
+  list(count: number): void {
+    this.#reserve(LARGEST_HEADER)
+    this.#header(0xdd, count, 4)
+  }
+
+  text(text: string): void {
+    const { length } = text
+    this.#reserve(length * WIDEST + LARGEST_HEADER)
+    if (length <= SHORT && this.#plain(text)) return
+    const width = length * WIDEST <= 0xffff ? 2 : 4
+    const start = this.#at + 1 + width
+    const written = this.#memory.write(text, start)
+    this.#header(width === 2 ? 0xda : 0xdb, written, width)
+    this.#at = start + written
+  }
+
+  /** The order key of a version, and what goes with it, as one. */
+  version(version: StreamId, mark: string, names: string): void {
+    this.#reserve(LONGEST_KEY + (mark.length + names.length) * WIDEST + LARGEST_HEADER)
+    const start = this.#at + LARGEST_HEADER
+    let end = this.#key(version, start)
+    end = this.#copy(mark, end) ?? end + this.#memory.write(mark, end)
+    end = this.#copy(names, end) ?? end + this.#memory.write(names, end)
+    this.#header(0xdb, end - start, 4)
+    this.#at = end
+  }
+
+  /** The bytes `prefix` and then a text, as one. */
+  textBehind(prefix: Buffer, text: string): void {
+    this.#reserve(prefix.length + text.length * WIDEST + LARGEST_HEADER)
+    const start = this.#at + LARGEST_HEADER
+    this.#memory.set(prefix, start)
+    let end = start + prefix.length
+    end = this.#copy(text, end) ?? end + this.#memory.write(text, end)
+    this.#header(0xdb, end - start, 4)
+    this.#at = end
+  }
+
+  /** As `orderKey` makes it, without the texts in between. The first part is nearly always that of the one before. */
+  #key({ ms, seq }: StreamId, start: number): number {
+    const memory = this.#memory
+    if (ms !== this.#ms) {
+      this.#ms = ms
+      const digits = String(ms)
+      this.#msKey = Buffer.from(`${String.fromCharCode(LETTER + digits.length)}${digits}`)
+    }
+    const { length } = this.#msKey
+    for (let at = 0; at < length; at++) memory[start + at] = this.#msKey[at]!
+    let digits = 1
+    for (let left = seq; left >= 10; left = Math.floor(left / 10)) digits += 1
+    const letter = start + length
+    memory[letter] = LETTER + digits
+    for (let at = letter + digits, left = seq; at > letter; at--) {
+      const rest = Math.floor(left / 10)
+      memory[at] = ZERO + (left - 10 * rest)
+      left = rest
+    }
+    return letter + digits + 1
+  }
+
+  /** @returns false where it has more than ASCII, and nothing was written */
+  #plain(text: string): boolean {
+    const end = this.#copy(text, this.#at + 1)
+    if (end === undefined) return false
+    this.#memory[this.#at] = 0xa0 | text.length
+    this.#at = end
+    return true
+  }
+
+  /** Copies a short text of ASCII to a place. @returns its end, or undefined where it is another */
+  #copy(text: string, start: number): number | undefined {
+    const { length } = text
+    if (length > SHORT) return undefined
+    const memory = this.#memory
+    for (let at = 0; at < length; at++) {
+      const code = text.charCodeAt(at)
+      if (code > 0x7f) return undefined
+      memory[start + at] = code
+    }
+    return start + length
+  }
+
+  #header(type: number, value: number, width: 2 | 4): void {
+    const memory = this.#memory
+    memory[this.#at++] = type
+    if (width === 4) {
+      memory[this.#at++] = value >>> 24
+      memory[this.#at++] = (value >>> 16) & 0xff
+    }
+    memory[this.#at++] = (value >>> 8) & 0xff
+    memory[this.#at++] = value & 0xff
+  }
+
+  #reserve(bytes: number): void {
+    const needed = this.#at + bytes
+    if (needed <= this.#memory.length) return
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#memory.length))
+    larger.set(this.bytes)
+    this.#memory = larger
+  }
+}
+
+/** Packers that wait for their next use. */
+export class Packers {
+  readonly #free: Packer[] = []
+
+  take(): Packer {
+    return this.#free.pop() ?? new Packer()
+  }
+
+  /** Only once nobody reads its bytes any more: the server has answered. One that grew large is let go. */
+  give(packer: Packer): void {
+    packer.reset()
+    if (this.#free.length < MOST_KEPT && packer.size <= LARGEST_KEPT) this.#free.push(packer)
+  }
+}
+
+const MOST_KEPT = 16
+const LARGEST_KEPT = 4 * 1_024 * 1_024

@@ -1,0 +1,97 @@
+/**
+ * Frames of one entity in their usual form, read from their bytes:
+ *
+ *     {"entity_type":"company","message_type":"full","entity_id":"c1","data":{…},"stream_id":"1700000000000-0"}
+ *
+ * With its keys in this order a frame is told by how it begins, `data` is checked to be JSON and not parsed, and one text is
+ * made of id and entity. Anything else, also what is not JSON, is left to the reader of all frames (frame.ts).
+ */
+import type { LaneSpec, Receiver } from '../contract.ts'
+import { parseStreamIdBytes } from '../stream-id.ts'
+import { JsonScanner, NO_JSON } from './json-scanner.ts'
+
+export const MAX_ID_LENGTH = 512
+
+/** @returns false where the frame is not of the usual form; nothing was done then */
+export type EntityFrameReader = (bytes: Buffer, receiver: Receiver) => boolean
+
+/** How frames of one lane and kind begin. */
+interface Beginning {
+  readonly bytes: Buffer
+  readonly lane: string
+  readonly kind: 'full' | 'partial' | 'delete'
+}
+
+const KINDS = ['full', 'partial', 'delete'] as const
+const LANE_AT = '{"entity_type":"'.length
+const DATA_KEY = Buffer.from(',"data":')
+const STREAM_KEY = Buffer.from(',"stream_id":"')
+const FRAME_END = '"}'.length
+
+export function entityFrameReader(lanes: readonly LaneSpec[]): EntityFrameReader {
+  // By the first character of the lane's name, so that most of the others are not even looked at.
+  const beginnings = new Map<number, Beginning[]>()
+  for (const { name } of lanes) {
+    for (const kind of KINDS) {
+      const text = `{"entity_type":${JSON.stringify(name)},"message_type":"${kind}","entity_id":"`
+      const bytes = Buffer.from(text)
+      const first = bytes[LANE_AT]!
+      beginnings.set(first, [...(beginnings.get(first) ?? []), { bytes, lane: name, kind }])
+    }
+  }
+  const scanner = new JsonScanner()
+  return (bytes, receiver) => {
+    const found = beginnings.get(bytes[LANE_AT] ?? 0)
+    if (found === undefined) return false
+    for (const beginning of found) {
+      if (hasAt(bytes, beginning.bytes, 0)) return read(bytes, beginning, scanner, receiver)
+    }
+    return false
+  }
+}
+
+function read(bytes: Buffer, beginning: Beginning, scanner: JsonScanner, receiver: Receiver): boolean {
+  const { lane, kind } = beginning
+  const idAt = beginning.bytes.length
+  const idEnd = plainEnd(bytes, idAt)
+  if (idEnd === idAt || idEnd - idAt > MAX_ID_LENGTH) return false
+  const hasData = hasAt(bytes, DATA_KEY, idEnd + 1)
+  if (!hasData && kind !== 'delete') return false
+  const dataAt = hasData ? idEnd + 1 + DATA_KEY.length : idEnd + 1
+  const end = bytes.length - FRAME_END
+  const dataEnd = hasData ? scanner.objectEnd(bytes, dataAt, end) : dataAt
+  if (dataEnd === NO_JSON || !hasAt(bytes, STREAM_KEY, dataEnd)) return false
+  if (bytes[end] !== QUOTE || bytes[end + 1] !== BRACE) return false
+  const at = parseStreamIdBytes(bytes, dataEnd + STREAM_KEY.length, end)
+  if (at === undefined) return false
+  if (kind === 'delete') {
+    receiver.message(lane, kind, bytes.toString('latin1', idAt, idEnd), '', undefined, at)
+    return true
+  }
+  // One text for both, since making one costs more than taking it apart.
+  const text = bytes.toString('utf8', idAt, dataEnd)
+  receiver.message(lane, kind, text.slice(0, idEnd - idAt), text.slice(dataAt - idAt), undefined, at)
+  return true
+}
+
+/** Where the quote of a text is; `start` where the text has more than plain ASCII, or does not end. */
+function plainEnd(bytes: Uint8Array, start: number): number {
+  for (let at = start; at < bytes.length; at++) {
+    const byte = bytes[at]!
+    if (byte === QUOTE) return at
+    if (byte === BACKSLASH || byte < SPACE || byte > ASCII) return start
+  }
+  return start
+}
+
+function hasAt(bytes: Uint8Array, part: Uint8Array, start: number): boolean {
+  if (start + part.length > bytes.length) return false
+  for (let at = 0; at < part.length; at++) if (bytes[start + at] !== part[at]) return false
+  return true
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const BRACE = 0x7d
+const SPACE = 0x20
+const ASCII = 0x7f
