@@ -34,7 +34,7 @@ test('a dead letter is shown, counted, and delivered again', { skip }, async () 
     (letters) => letters.length > 0,
   )
   const lag = await call(at)
-  assert.match(lag.out, /^reader +\d+ +(-|\d+s) +\d+ +\d+ +1 +0 +- +todo\.created$/m)
+  assert.match(lag.out, /^reader +\d+ +(-|\d+s) +\d+ +\d+ +1 +0 +- +1 +todo\.created$/m)
   const list = await call(at, 'dead', '--subscription', 'reader')
   assert.match(list.out, /reader +todo\.created +\d+ +k +.* ago \(.*Z\) +\d +broken for 7$/m)
   const shown = await call(at, 'show', dead?.id ?? '')
@@ -80,4 +80,26 @@ test('replay hands a subscription its past, and pause holds it', { skip }, async
   assert.match((await call(at, 'topics')).out, /^todo\.created +.* ago/m)
   const noFrom = await call(at, 'replay', 'reader')
   assert.equal(noFrom.code, 64)
+})
+
+test('remove takes out a subscription that no process has, after a yes', { skip }, async () => {
+  await using at = await place()
+  const peer = await at.peer()
+  const reader = peer.events.subscribe(Created, 'old', () => {})
+  await reader.ready()
+  const asked = await call(at, 'remove', 'old')
+  assert.equal(asked.code, 64)
+  assert.match(asked.err, /confirm with --yes/)
+  const early = await call(at, 'remove', 'old', '--yes')
+  assert.equal(early.code, 1)
+  assert.match(early.err, /live processes that have it: 1/)
+  await reader.stop()
+  await until(
+    () => peer.events.lag(),
+    ([each]) => each?.processes === 0,
+  )
+  const done = await call(at, 'remove', 'old', '--yes')
+  assert.equal(done.code, 0)
+  assert.match(done.out, /^old is removed, with 0 retries and 0 dead letters$/m)
+  assert.deepEqual(await peer.events.lag(), [])
 })

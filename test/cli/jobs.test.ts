@@ -142,7 +142,9 @@ test('redrive stops after canaries that fail again', { skip }, async () => {
     throw noRetry(new Error('still full'))
   })
   const { code, out, err } = await call(it, 'redrive', '--job', 'mail', '--canary', '1')
-  assert.deepEqual({ code, out }, { code: 1, out: '1 job put back\n' })
+  assert.equal(code, 1)
+  // The one that failed again may be among them by then.
+  assert.match(out, /^1 job put back; (1 more is|2 more are) left\n$/)
   assert.match(err, /failed again: the others stay dead/)
 })
 

@@ -29,13 +29,20 @@ export function canariesLimit(canary: number | undefined): AbortSignal {
 }
 
 export function printRedriven(
-  { redriven, stopped }: { readonly redriven: number; readonly stopped: boolean },
+  {
+    redriven,
+    stopped,
+    left,
+  }: { readonly redriven: number; readonly stopped: boolean; readonly left?: number },
   what: string,
   invocation: Invocation,
   terminal: Terminal,
 ): number {
-  if (invocation.json) printJson({ redriven, stopped }, terminal)
-  else terminal.out(`${plural(redriven, what)} put back`)
+  if (invocation.json) printJson({ redriven, stopped, ...(left === undefined ? {} : { left }) }, terminal)
+  else {
+    const others = left === undefined || left === 0 ? '' : `; ${left} more ${left === 1 ? 'is' : 'are'} left`
+    terminal.out(`${plural(redriven, what)} put back${others}`)
+  }
   if (!stopped) return EXIT.ok
   terminal.err('sluice: more than half of them failed again: the others stay dead')
   return EXIT.failure

@@ -1,4 +1,4 @@
-/** `sluice events redrive|drop|replay|cancel-replay|pause|resume`. */
+/** `sluice events redrive|drop|replay|cancel-replay|pause|resume|remove`. */
 import { userInfo } from 'node:os'
 import type { DeadEventFilter } from '../../events/api.ts'
 import type { Invocation, Option, Terminal } from '../command.ts'
@@ -69,7 +69,34 @@ export const EVENT_CHANGES: readonly RunnableAction[] = [
     options: [],
     run: (invocation, terminal) => pauseOrResume(invocation, terminal, false),
   },
+  {
+    name: 'remove',
+    parameters: '<subscription>',
+    summary:
+      'takes a subscription that no process has out of the database, with its retries and dead letters',
+    words: [1, 1],
+    options: [YES],
+    run: remove,
+  },
 ]
+
+async function remove(invocation: Invocation, terminal: Terminal): Promise<number> {
+  const [subscription = ''] = invocation.words
+  if (!invocation.switches.has('yes')) {
+    throw new Misunderstood(
+      `this would remove ${subscription} with its place in the log, its retries and dead letters: confirm with --yes`,
+    )
+  }
+  await using open = await openEvents(invocation, terminal, { tells: true })
+  const removed = await open.events.remove(subscription, AbortSignal.timeout(60_000))
+  if (invocation.json) printJson({ removed: subscription, ...removed }, terminal)
+  else {
+    const letters = plural(removed.dead, 'dead letter')
+    const retries = plural(removed.retrying, 'retry', 'retries')
+    terminal.out(`${subscription} is removed, with ${retries} and ${letters}`)
+  }
+  return EXIT.ok
+}
 
 async function change(invocation: Invocation, terminal: Terminal, what: 'redrive' | 'drop'): Promise<number> {
   const ids = idsOf(invocation)
@@ -98,7 +125,8 @@ async function change(invocation: Invocation, terminal: Terminal, what: 'redrive
     if (code !== EXIT.ok) return code
     done = answer.redriven
   } else {
-    done = await open.events.dropDead(filter)
+    // With --yes, all there are.
+    done = await open.events.dropDead(hasFilter ? filter : { ...filter, before: open.now })
     if (invocation.json) printJson({ dropped: done }, terminal)
     else terminal.out(`${plural(done, 'dead letter')} deleted`)
   }

@@ -1,5 +1,6 @@
 /** `sluice events lag|topics|dead|show|replays`: looks, and changes nothing. */
 import type { DeadEvent, ReplayInfo, SubscriptionLag, TopicInfo } from '../../events/api.ts'
+import type { Feature, Transport } from '../../events/features.ts'
 import type { Invocation, Option, Terminal } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { RunnableAction } from './action.ts'
@@ -51,7 +52,27 @@ export const EVENT_VIEWS: readonly RunnableAction[] = [
     options: [],
     run: replays,
   },
+  {
+    name: 'transports',
+    parameters: '',
+    summary: 'what events can do on each way of transport; asks no database',
+    words: [0, 0],
+    options: [],
+    run: transports,
+  },
 ]
+
+async function transports(invocation: Invocation, terminal: Terminal): Promise<number> {
+  const { FEATURES, TRANSPORTS } = await import('../../events/features.ts')
+  const names = Object.keys(TRANSPORTS) as Transport[]
+  const rows = Object.entries(FEATURES).map(([feature, text]) => [
+    text.replaceAll('`', ''),
+    ...names.map((name) => (TRANSPORTS[name][feature as Feature] ? 'yes' : 'no')),
+  ])
+  if (invocation.json) printJson({ features: FEATURES, transports: TRANSPORTS }, terminal)
+  else printTable(['', ...names], rows, '', terminal)
+  return EXIT.ok
+}
 
 async function lag(invocation: Invocation, terminal: Terminal): Promise<number> {
   await using open = await openEvents(invocation, terminal)
@@ -70,6 +91,7 @@ const LAG_HEAD = [
   'dead',
   'missed',
   'paused',
+  'processes',
   'topics',
 ]
 
@@ -77,7 +99,15 @@ function lagRow(each: SubscriptionLag): readonly string[] {
   const counts = [each.retrying, each.parkedKeys, each.dead, each.missed].map(String)
   const paused = each.paused ? (each.pausedWhy ?? 'yes') : '-'
   const oldest = each.events === 0 ? '-' : span(each.oldestMs)
-  return [each.name, String(each.events), oldest, ...counts, paused, each.patterns.join(' ')]
+  return [
+    each.name,
+    String(each.events),
+    oldest,
+    ...counts,
+    paused,
+    String(each.processes),
+    each.patterns.join(' '),
+  ]
 }
 
 async function topics(invocation: Invocation, terminal: Terminal): Promise<number> {

@@ -98,7 +98,10 @@ async function drop(invocation: Invocation, terminal: Terminal): Promise<number>
   if (count === undefined) return EXIT.ok
   if (count === 0) noneMatch(invocation, terminal)
   const { dropDead } = await import('../../jobs/admin/index.ts')
-  const dropped = await dropDead(open.engine, filter)
+  const { job, ids: named, before } = filter
+  const hasFilter = job !== undefined || named !== undefined || before !== undefined
+  // Whoever asked for all of them has said yes to that.
+  const dropped = await dropDead(open.engine, hasFilter ? filter : { ...filter, before: open.now })
   if (invocation.json) printJson({ dropped }, terminal)
   else terminal.out(`${plural(dropped, 'dead letter')} deleted`)
   return EXIT.ok
