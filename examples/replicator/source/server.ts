@@ -20,6 +20,8 @@ export interface SourceServerOptions {
   readonly heartbeatMs?: number
 }
 
+/** So long a client may take to subscribe to all that it wants. */
+const SUBSCRIBE_WAIT_MS = 50
 /** What is handed to the socket and not sent yet, per client. */
 const MAX_BUFFERED = 256 * 1_024
 const MAX_CLIENTS = 100
@@ -31,6 +33,8 @@ interface Client {
   /** Index of the next message, by lane. */
   readonly next: Map<string, number>
   at: number
+  /** Messages are sent to it. */
+  isFed: boolean
   pumping: boolean
 }
 
@@ -113,7 +117,7 @@ export class SourceServer implements AsyncDisposable {
   }
 
   #accept(socket: WebSocket): void {
-    const client: Client = { socket, next: new Map(), at: this.log.end, pumping: false }
+    const client: Client = { socket, next: new Map(), at: this.log.end, isFed: false, pumping: false }
     this.connects += 1
     this.#clients.add(client)
     socket.on('error', () => {})
@@ -150,7 +154,13 @@ export class SourceServer implements AsyncDisposable {
     const from = index ?? this.log.end
     client.next.set(lane, from)
     client.at = Math.min(client.at, from)
-    setImmediate(() => this.#pump(client))
+    // Once all of its subscriptions are here: what it missed of all types has to come in one order.
+    const start = (): void => {
+      client.isFed = true
+      this.#pump(client)
+    }
+    if (client.next.size === this.log.lanes.size) setImmediate(start)
+    else setTimeout(start, SUBSCRIBE_WAIT_MS).unref()
   }
 
   #tell(client: Client, answer: object): void {
@@ -160,7 +170,7 @@ export class SourceServer implements AsyncDisposable {
   #pump(client: Client): void {
     const { socket, next } = client
     const { log } = this
-    while (client.at < log.end && socket.readyState === socket.OPEN) {
+    while (client.isFed && client.at < log.end && socket.readyState === socket.OPEN) {
       if (socket.bufferedAmount > MAX_BUFFERED) {
         this.#pumpLater(client)
         return
