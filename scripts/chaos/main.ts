@@ -7,6 +7,9 @@
  * `npm run chaos -- replicator [--rounds N] [--kills N] [--seed S] [--workers N] [--run auto|function|script|single]
  * [--json FILE]`: breaks replicators, their store and their source, and compares the store with the source after each round.
  *
+ * `npm run chaos -- rolling [--rounds N] [--workers N] [--clients N] [--dsn URL] [--json FILE]`: stops and starts the
+ * processes of a service one after the other under load; no request may fail, and nothing be lost, doubled or reordered.
+ *
  * `npm run chaos -- mutants [--only NAME]...`: takes one guarantee after the other out of a copy of the source, and shows
  * that a chaos run or a test catches each.
  */
@@ -26,6 +29,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = { jobs: jobsScenario, even
 
 const USAGE = `npm run chaos -- ${Object.keys(SCENARIOS).join(' | ')} [--kills N] [--seed S] [--json FILE]
 npm run chaos -- replicator [--rounds N] [--kills N] [--seed S] [--json FILE]
+npm run chaos -- rolling [--rounds N] [--dsn URL] [--json FILE]
 npm run chaos -- mutants [--only NAME] [--dsn URL] [--json FILE]`
 
 const { values, positionals } = parseArgs({
@@ -54,6 +58,7 @@ const dsn = values.dsn ?? process.env['POSTGRES_DSN']
 const scenario = SCENARIOS[name]
 if (scenario !== undefined) process.exitCode = await causeChaos(scenario)
 else if (name === 'replicator') process.exitCode = await breakReplicator()
+else if (name === 'rolling') process.exitCode = await restartByTurns()
 else if (name === 'mutants') process.exitCode = await plantMutants()
 else {
   console.error(USAGE)
@@ -94,6 +99,21 @@ async function breakReplicator(): Promise<number> {
   console.log(formatReplicatorReport(report))
   write(report)
   return replicatorFailed(report) ? 1 : 0
+}
+
+async function restartByTurns(): Promise<number> {
+  const { runRolling } = await import('./rolling/run.ts')
+  const { formatRollingReport, rollingFailed } = await import('./rolling/report.ts')
+  const report = await runRolling({
+    restarts: wholeNumber('rounds', values.rounds, 1, 10_000),
+    replicas: wholeNumber('workers', values.workers, 2, 16),
+    customers: wholeNumber('clients', values.clients, 1, 100) * 4,
+    dsn,
+    log,
+  })
+  console.log(formatRollingReport(report))
+  write(report)
+  return rollingFailed(report) ? 1 : 0
 }
 
 async function plantMutants(): Promise<number> {

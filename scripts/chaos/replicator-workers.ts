@@ -131,7 +131,8 @@ export class Workers {
       limit.signal.addEventListener('abort', () => child.off('message', hear))
     })
     if (!child.connected) return undefined
-    child.send('stats')
+    // It may end at this moment, which its answer shows.
+    child.send('stats', () => {})
     try {
       return await Promise.race([
         answer,
@@ -164,6 +165,7 @@ export class Workers {
     let tail = ''
     child.stderr?.on('data', (chunk: Buffer) => (tail = (tail + chunk.toString()).slice(-2_000)))
     child.setMaxListeners(0)
+    child.on('error', () => {})
     const exited = once(child, 'exit')
     const worker: Worker = { child, exited, moment, started: false, spared: false }
     this.#workers.add(worker)

@@ -3,8 +3,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
-import { createTestDatabase } from '../../src/components/postgres/embedded/test-database.ts'
 import { seededRandom } from '../../src/testing/seeded-random.ts'
+import { openDatabase } from './database.ts'
 import { check, MIN_ACKED, type Evidence, type Verdict } from './check.ts'
 import { faultsOf, type FaultCounts } from './faults.ts'
 import { Fleet } from './fleet.ts'
@@ -176,25 +176,6 @@ async function evidenceOf(
 ): Promise<Omit<Evidence, 'drained' | 'crashes'>> {
   const { rows } = await db.query<{ id: string; by: string }>('select id, by from chaos_effects')
   return { facts: readFacts(file), rows, readers: scenario.readers }
-}
-
-async function openDatabase(dsn: string | undefined): Promise<AsyncDisposable & { readonly dsn: string }> {
-  if (dsn === undefined) return createTestDatabase()
-  const name = `sluice_chaos_${process.pid}`
-  const admin = async (sql: string): Promise<void> => {
-    const client = new pg.Client({ connectionString: dsn })
-    await client.connect()
-    await client.query(sql)
-    await client.end()
-  }
-  await admin(`drop database if exists ${name} with (force)`)
-  await admin(`create database ${name}`)
-  const own = new URL(dsn)
-  own.pathname = `/${name}`
-  return {
-    dsn: own.href,
-    [Symbol.asyncDispose]: () => admin(`drop database if exists ${name} with (force)`),
-  }
 }
 
 async function serverOf(db: pg.Client, embedded: boolean): Promise<string> {

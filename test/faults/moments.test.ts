@@ -54,6 +54,39 @@ suite('killed', { concurrency: 4, ...options, timeout: 170_000 }, () => {
     )
   }
 
+  for (const [kind, moment] of [
+    ['plain jobs', 'jobs.acked'],
+    ['plain events', 'events.moved'],
+  ] as const) {
+    test(
+      `at ${moment} of ${kind}: all that was committed is done, and what was written down as done not again`,
+      options,
+      async () => {
+        await using own = await ownDatabase(server.url)
+        await using heir = await openDurable(own.dsn, kind, { pollInterval: '500ms' })
+        await heir.prepare()
+        await using victim = start(own.dsn, kind, { moment })
+        assert.equal(await victim.exited, 'SIGKILL')
+        await bury(heir)
+        const ids = async (sql: string): Promise<string[]> =>
+          (await heir.db.query<{ id: string }>(sql)).map(({ id }) => id)
+        const handedIn = await ids('select id from orders')
+        const left = await ids(`select body::json ->> 'id' as id from sluice.task`)
+        const isOver = (id: string): boolean => kind === 'plain jobs' && !left.includes(id)
+        if (kind === 'plain jobs') assert.ok(handedIn.some(isOver), 'an end was written down')
+        await heir.work()
+        const effects = await until(
+          () => ids('select id from effects'),
+          (seen) => handedIn.every((id) => seen.includes(id)),
+        )
+        assert.deepEqual(new Set(effects), new Set(handedIn))
+        for (const id of handedIn.filter(isOver)) {
+          assert.equal(effects.filter((each) => each === id).length, 1, id)
+        }
+      },
+    )
+  }
+
   test('at the release of its jobs, while it stops: they are run by others', options, async () => {
     await using own = await ownDatabase(server.url)
     await using heir = await openDurable(own.dsn, 'jobs', { pollInterval: '500ms' })

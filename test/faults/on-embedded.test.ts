@@ -23,7 +23,7 @@ suite('on the embedded server', { concurrency: 4, ...options, timeout: 170_000 }
     keyed: 'jobs.committing',
     events: 'events.committing',
     cron: 'cron.committing',
-  } as const satisfies Readonly<Record<Kind, string>>
+  } as const satisfies Readonly<Record<Exclude<Kind, `plain ${string}`>, string>>
   for (const [kind, moment] of Object.entries(MOMENTS) as [Kind, string][]) {
     test(`${kind} of a process that is killed are done by the next, each once`, options, async () => {
       await using own = await server!.createDatabase()

@@ -122,8 +122,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'keys-without-order',
     takes: 'jobs of a key run one at a time',
     file: 'src/jobs/keyed-source.ts',
-    find: '{ width: this.#options.rules().width }',
-    replace: '{ width: 8 }',
+    find: 'width: this.#options.rules().width,',
+    replace: 'width: 8,',
     proof: { chaos: 'jobs', finds: 'inversions' },
   },
   {

@@ -11,7 +11,8 @@ import { job, jobs } from '../../../src/jobs/index.ts'
 import { stagePrograms, type Stage } from '../../../scripts/chaos/stage.ts'
 import { connectComponent } from '../../../src/testing/connect-component.ts'
 
-export type Kind = 'jobs' | 'keyed' | 'events' | 'cron'
+/** Handlers of the plain ones have no transaction: their effect is there before the end of their work is written down. */
+export type Kind = 'jobs' | 'keyed' | 'plain jobs' | 'events' | 'plain events' | 'cron'
 
 /** What is handed in. The attempt of `fails` fails the first time. */
 export const ORDERS = ['one', 'fails', 'two', 'three'] as const
@@ -64,7 +65,7 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
     id: string,
     attempt: number,
     signal: AbortSignal,
-    tx?: Transaction,
+    tx?: Pick<Transaction, 'execute'>,
   ): Promise<void> => {
     await during(id, signal)
     if (id === 'fails' && attempt === 1) throw new Error('fails at first')
@@ -75,8 +76,9 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
       await tx.execute('insert into orders (id) values ($1)', [id])
       await put(tx)
     })
+  const isPlain = kind === 'plain jobs' || kind === 'plain events'
   let parts: Pick<Durable, 'handIn' | 'work'>
-  if (kind === 'events') {
+  if (kind === 'events' || kind === 'plain events') {
     const log = stack.use(await connectComponent(events(poll), required))
     parts = {
       handIn: (id) => inOrder(id, (tx) => log.api.publish(Happened, { id }, { tx })),
@@ -85,8 +87,8 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
           .subscribe(
             Happened,
             'durable',
-            ({ data: { id }, attempt, signal, tx }) => handle(id, attempt, signal, tx),
-            { transaction: true, from: 'beginning', attempts: options.attempts ?? 10, backoff },
+            (run) => handle(run.data.id, run.attempt, run.signal, isPlain ? db : run.tx),
+            { transaction: !isPlain, from: 'beginning', attempts: options.attempts ?? 10, backoff },
           )
           .ready(),
     }
@@ -122,8 +124,8 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
     parts = {
       handIn: (id) => inOrder(id, (tx) => queue.api.enqueue(Work, { id }, { tx, ...key })),
       work: async () => {
-        queue.api.handle(Work, ({ data: { id }, attempt, signal, tx }) => handle(id, attempt, signal, tx), {
-          transaction: true,
+        queue.api.handle(Work, (run) => handle(run.data.id, run.attempt, run.signal, isPlain ? db : run.tx), {
+          transaction: !isPlain,
         })
       },
     }
