@@ -14,6 +14,7 @@ import { connectComponent } from '../src/testing/connect-component.ts'
 import { ratio, type Benchmark, type Row } from './harness/benchmark.ts'
 import { freshDatabase, testServer } from './harness/database.ts'
 import { peer } from './harness/peers.ts'
+import { percentile } from './harness/rounds.ts'
 import { openBoss } from './queues/pg-boss.ts'
 
 const READER = join(import.meta.dirname, 'programs/latency-reader.ts')
@@ -51,7 +52,7 @@ export const benchmark: Benchmark = {
         ['p50', 0.5],
         ['p99', 0.99],
       ] as const) {
-        const value = waits[Math.min(waits.length - 1, Math.floor(waits.length * part))] ?? Number.NaN
+        const value = percentile(waits, part)
         rows.push({ subject: `${name}, ${label}`, value: Number(value.toPrecision(3)), unit: 'ms' })
       }
     }

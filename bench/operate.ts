@@ -38,7 +38,7 @@ export const benchmark: Benchmark = {
   doc: 'deadline, breaker, retry and slot around a call, beside cockatiel and opossum',
   peers: ['cockatiel', 'opossum'],
   async run({ quick, rounds }) {
-    const calls = quick ? 100_000 : 500_000
+    const calls = quick ? 40_000 : 500_000
     const cockatiel = await peer<Cockatiel>('cockatiel')
     const { default: CircuitBreaker } = await peer<{ default: Opossum }>('opossum')
     const opossum = new CircuitBreaker(body, { timeout: TIMEOUT_MS, capacity: CONCURRENCY })

@@ -41,7 +41,7 @@ export const benchmark: Benchmark = {
   doc: 'a worker pool of ten and a million no-op tasks, beside fastq, p-limit and p-queue',
   peers: ['fastq', 'p-limit', 'p-queue'],
   async run({ quick, rounds, note }) {
-    const tasks = quick ? 250_000 : 1_000_000
+    const tasks = quick ? 100_000 : 1_000_000
     const rows: Row[] = []
     for (const family of FAMILIES) {
       note(Object.values(family.subjects).join('; '))

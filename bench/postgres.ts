@@ -41,8 +41,8 @@ export const benchmark: Benchmark = {
         'pg pool of 10, named': (id) => pool.query({ name: 'bench', text: TEXT, values: [id] }),
         'pg client, pipelined, named': (id) => client.query({ name: 'bench', text: TEXT, values: [id] }),
       }
-      const many = quick ? 20_000 : 50_000
-      const few = quick ? 3_000 : 10_000
+      const many = quick ? 10_000 : 50_000
+      const few = quick ? 1_500 : 10_000
       const subjects = Object.entries(ways).flatMap(([name, select]): Subject[] => [
         { name: `${name}, 50 callers`, unit: 'selects/s', measure: () => run(select, CALLERS, many) },
         { name: `${name}, 1 caller`, unit: 'selects/s', measure: () => run(select, 1, few) },

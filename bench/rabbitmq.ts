@@ -179,7 +179,7 @@ function consuming(
   }
 }
 
-function driverVersion(): string {
+export function driverVersion(): string {
   const { version } = createRequire(import.meta.url)('rabbitmq-client/package.json') as { version: string }
   return version
 }

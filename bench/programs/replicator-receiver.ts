@@ -22,6 +22,9 @@ const source = `127.0.0.1:${sourcePort}`
 /** Commands on their way at most, of the plain pipeline. */
 const IN_FLIGHT = 4_000
 
+/** How often it is looked whether all is done: counting costs processor time too. */
+const LOOK_MS = 5
+
 interface Frame {
   readonly type?: string
   readonly entity_type: string
@@ -152,7 +155,7 @@ async function ours(): Promise<(question: Question) => Promise<Answer>> {
     return sum
   }
   const until = async (is: () => boolean): Promise<void> => {
-    while (!is()) await new Promise((resolve) => setTimeout(resolve, 1))
+    while (!is()) await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
   }
   return async (question) => {
     switch (question.ask) {

@@ -11,7 +11,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocketServer } from 'ws'
-import type { Burst } from './replicator-talk.ts'
+import type { Burst, SourceAnswer, SourceQuestion } from './replicator-talk.ts'
 
 const KEYS = 20_000
 const ENTITY_BYTES = 300
@@ -24,6 +24,8 @@ const MS = String(Date.now())
 const frames = Array.from({ length: KEYS }, (_, key) => frameOf(key))
 const subscribers = new Map<Socket, string>()
 let sequence = 0
+/** Of the last message of each key; 0 for none. */
+const lastSequence = new Float64Array(KEYS)
 let bursting: Promise<void> = Promise.resolve()
 
 const server = createServer((request, response) => {
@@ -58,6 +60,11 @@ new WebSocketServer({ server, perMessageDeflate: false }).on('connection', (sock
 server.listen(0, '127.0.0.1')
 await once(server, 'listening')
 process.send?.({ port: (server.address() as AddressInfo).port })
+process.on('message', ({ ask }: SourceQuestion) => {
+  const { user, system } = process.cpuUsage()
+  const answer: SourceAnswer = { cpuUs: user + system, ...(ask === 'last' ? { last: lastIds() } : {}) }
+  process.send?.(answer)
+})
 process.on('disconnect', () => process.exit())
 
 async function burst({ path, count, rate, hot }: Burst): Promise<void> {
@@ -80,7 +87,7 @@ async function burst({ path, count, rate, hot }: Burst): Promise<void> {
     const waits: Promise<unknown>[] = []
     for (const [socket, of] of subscribers) {
       if (of === path && !socket.write(bytes))
-        waits.push(Promise.race([once(socket, 'drain'), once(socket, 'close')]))
+        waits.push(Promise.race([once(socket, 'drain'), once(socket, 'close')]).catch(() => {}))
     }
     if (waits.length > 0) await Promise.all(waits)
   }
@@ -96,11 +103,18 @@ function message(key: number): Buffer {
   const { bytes, idAt } = frames[key]!
   const copy = Buffer.from(bytes)
   sequence += 1
+  lastSequence[key] = sequence
   for (let left = sequence, at = idAt + DIGITS - 1; at >= idAt; at--) {
     copy[at] = 48 + (left % 10)
     left = Math.floor(left / 10)
   }
   return copy
+}
+
+function lastIds(): Readonly<Record<string, string>> {
+  const last: Record<string, string> = {}
+  for (const [key, at] of lastSequence.entries()) if (at > 0) last[`e${key}`] = `${MS}-${at}`
+  return last
 }
 
 /** Rows from `from` on, of a lane that has its share of `keys`. */

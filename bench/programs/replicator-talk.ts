@@ -28,3 +28,14 @@ export interface Answer {
   readonly rows?: number
   readonly dropped?: number
 }
+
+/** What the source is asked, besides bursts. `last`: the id of the last message of each key. */
+export interface SourceQuestion {
+  readonly ask: 'facts' | 'last'
+}
+
+export interface SourceAnswer {
+  /** Processor time since its start, in microseconds. */
+  readonly cpuUs: number
+  readonly last?: Readonly<Record<string, string>>
+}
