@@ -70,3 +70,18 @@ test('every relative link leads to a file, and to a heading where it names one',
   }
   assert.deepEqual(broken, [])
 })
+
+test('each promise of the guarantees is held by a test of the name that it gives, in the file that it leads to', () => {
+  const page = 'docs/reference/guarantees.md'
+  const rows = readFileSync(join(ROOT, page), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !line.startsWith('| promise |'))
+  assert.ok(rows.length > 50)
+  const wrong = rows.filter((row) => {
+    const [, name = '', path = ''] = /\| \[([^\]]+)\]\(([^)]+)\) \|$/.exec(row) ?? []
+    const file = join(ROOT, dirname(page), path)
+    if (path === '' || !existsSync(file)) return true
+    return !path.endsWith(`/${name}`) && !readFileSync(file, 'utf8').includes(name)
+  })
+  assert.deepEqual(wrong, [])
+})
