@@ -119,7 +119,7 @@ function createKafka(context: ComponentContext<KafkaConfig>): Component<Kafka> {
   const sender = new Sender({ component: name, clients, config, clock })
   const rules = { component: name, source: `/${plainName}`, maxBytes: config.maxMessageBytes }
   const publisher = new Publisher({ component: name, operations, sender, config, rules, clock })
-  const topics = new TopicAdmin(name, clients)
+  const topics = new TopicAdmin(name, clients, clock)
   const offsets = new OffsetAdmin(clients, topics)
   const deadLetters = new DeadLetters({ component: name, clients, clock, offsets, topics, sender })
   const consumptions = new Set<RunningConsumption>()

@@ -1,5 +1,7 @@
 /** Topics: what is there, and making those that are not. */
-import { SluiceError } from '../../../core/errors.ts'
+import { waitOrAbort } from '../../../core/abort.ts'
+import type { Clock } from '../../../core/clock.ts'
+import { hasCode, SluiceError } from '../../../core/errors.ts'
 import type { Clients } from '../client/clients.ts'
 
 export interface TopicFacts {
@@ -18,14 +20,18 @@ export interface CreateTopicOptions {
 
 /** Replication factor "as the broker is set", since Kafka 2.4. */
 const AS_THE_BROKER = -1
+const KNOWN_EVERY_MS = 50
+const KNOWN_TRIES = 100
 
 export class TopicAdmin {
   readonly #component: string
   readonly #clients: Clients
+  readonly #clock: Clock
 
-  constructor(component: string, clients: Clients) {
+  constructor(component: string, clients: Clients, clock: Clock) {
     this.#component = component
     this.#clients = clients
+    this.#clock = clock
   }
 
   async list(signal?: AbortSignal): Promise<readonly string[]> {
@@ -53,10 +59,26 @@ export class TopicAdmin {
       await this.#clients.ask(signal, (admin) =>
         admin.createTopics({ topics: [topic], partitions, replicas, configs }),
       )
-      return true
     } catch (error) {
       if (error instanceof SluiceError && error.details?.['answer'] === 'TOPIC_ALREADY_EXISTS') return false
       throw error
+    }
+    await this.#untilKnown(topic, signal)
+    return true
+  }
+
+  /** The controller has made it; the broker that is asked next learns of it a moment later. */
+  async #untilKnown(topic: string, signal: AbortSignal | undefined): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.partitionsOf(topic, signal)
+        return
+      } catch (error) {
+        signal?.throwIfAborted()
+        // It is there all the same; whoever uses it is told if it still cannot be seen.
+        if (tries >= KNOWN_TRIES || !hasCode(error, 'SLUICE_QUERY')) return
+        await waitOrAbort(this.#clock.sleep(KNOWN_EVERY_MS), signal)
+      }
     }
   }
 

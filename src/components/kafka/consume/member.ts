@@ -10,10 +10,10 @@
  */
 import { waitOrAbort } from '../../../core/abort.ts'
 import type { Clock, Timer } from '../../../core/clock.ts'
-import { SluiceError } from '../../../core/errors.ts'
+import { SluiceError, toError } from '../../../core/errors.ts'
 import { closeWithin } from '../client/clients.ts'
 import { driverError } from '../client/errors.ts'
-import type { KafkaModule, RawConsumer, RawMessage, RawStream } from '../client/peer.ts'
+import type { KafkaModule, RawConsumer, RawMessage, RawStream, StreamOptions } from '../client/peer.ts'
 import type { ClientSettings } from '../client/settings.ts'
 import type { Commit } from './tracker.ts'
 
@@ -167,10 +167,14 @@ export class Member {
     }
   }
 
+  /**
+   * A stream asks for its positions once it is made, and fails where its consumer was closed meanwhile: before any
+   * promise could settle, so it is listened to from within the callback. Unheard, its error would end the process.
+   */
   #openStream(): Promise<RawStream> {
     // What a fetch brings is held as well, beside what is held already.
     const fetchBytes = Math.min(MOST_FETCH_BYTES, Math.max(LEAST_FETCH_BYTES, this.#options.maxBytes))
-    return this.#consumer.consume({
+    const options: StreamOptions = {
       topics: [...this.#options.topics],
       mode: 'committed',
       fallbackMode: this.#options.from === 'beginning' ? 'earliest' : 'latest',
@@ -179,16 +183,26 @@ export class Member {
       maxBytes: fetchBytes,
       maxBytesPerPartition: fetchBytes,
       maxWaitTime: FETCH_WAIT_MS,
+    }
+    return new Promise((resolve, reject) => {
+      this.#consumer.consume(options, (error, stream) => {
+        if (error !== null || stream === undefined) return reject(toError(error))
+        // Once it is no longer ours, its errors are nobody's.
+        stream.on('error', (failure) => {
+          if (this.#stream === stream) this.#fail(failure)
+        })
+        // Nobody waits for it any more.
+        if (this.#failed) stream.destroy()
+        resolve(stream)
+      })
     })
   }
 
   #read(stream: RawStream): void {
     this.#stream = stream
     this.#fetchedAt = this.#options.clock.monotonic()
-    // Once it is no longer ours, its errors are nobody's.
-    stream.on('error', (error) => {
-      if (this.#stream === stream) this.#fail(error)
-    })
+    // It may have failed before it was ours.
+    if (stream.destroyed) return this.#fail(stream.errored ?? new Error('the stream ended'))
     stream.on('close', () => {
       if (this.#stream === stream) this.#fail(new Error('the stream ended'))
     })
