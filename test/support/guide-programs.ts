@@ -21,17 +21,20 @@ export function programsOf(guide: string): readonly GuideProgram[] {
   return Array.from(page.matchAll(PROGRAM), ([, code, output]) => ({ code: code!, output: output! }))
 }
 
-/** Runs a program as its reader would, with nothing of this machine's configuration. Fails when it takes 30 s. */
+/**
+ * Runs a program as its reader would, with nothing of this machine's configuration. Fails when it takes 30 s. What it
+ * wrote to standard error is at the end of the output of one that failed, so that a report says why.
+ */
 export async function runProgram(
   code: string,
 ): Promise<{ readonly output: string; readonly status: number | null }> {
   const child = spawn(
     process.execPath,
     ['--conditions=sluice-source', '--input-type=module-typescript', '--eval', code],
-    { cwd: ROOT, env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'pipe', 'inherit'], timeout: 30_000 },
+    { cwd: ROOT, env: { PATH: process.env['PATH'] }, stdio: ['ignore', 'pipe', 'pipe'], timeout: 30_000 },
   )
   const exited = once(child, 'exit') as Promise<[number | null]>
-  const output = await text(child.stdout)
+  const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr)])
   const [status] = await exited
-  return { output, status }
+  return { output: status === 0 ? output : output + errors, status }
 }
