@@ -30,6 +30,7 @@ const MOMENTS: readonly (readonly [kind: Kind, moment: string, count?: number])[
   ['events', 'events.read'],
   ['events', 'events.committing', 2],
   ['events', 'events.handled', 2],
+  ['parked events', 'events.parked'],
   ['cron', 'cron.claimed'],
   ['cron', 'cron.committing'],
   ['cron', 'cron.ran'],

@@ -1,7 +1,7 @@
 /**
  * A service that hands in work of one kind and does it, until it ends itself with SIGKILL at a moment that it was told.
  *
- * argv: dsn, kind (`jobs`, `keyed`, `events` or `cron`), the moment, and the count at which it comes. What it hands in
+ * argv: dsn, kind (`jobs`, `keyed`, `events`, `parked events` or `cron`), the moment, and the count at which it comes. What it hands in
  * is `orders`, rows of a transaction of its own; what its handlers do is `effects`, rows of theirs. Without a moment, and
  * with that of a release, its first handler says `begun` and waits: for its signal, or with STUBBORN=1 for a message,
  * whatever its signal says, and then it goes on and says `answered`. Says `ready` when all is handed in; ends in order

@@ -12,9 +12,9 @@ import { stagePrograms, type Stage } from '../../../scripts/chaos/stage.ts'
 import { connectComponent } from '../../../src/testing/connect-component.ts'
 
 /** Handlers of the plain ones have no transaction: their effect is there before the end of their work is written down. */
-export type Kind = 'jobs' | 'keyed' | 'plain jobs' | 'events' | 'plain events' | 'cron'
+export type Kind = 'jobs' | 'keyed' | 'plain jobs' | 'events' | 'plain events' | 'parked events' | 'cron'
 
-/** What is handed in. The attempt of `fails` fails the first time. */
+/** What is handed in. `fails` fails at its first attempt; of events that are to be parked, at as many as are made at once. */
 export const ORDERS = ['one', 'fails', 'two', 'three'] as const
 
 const data = z.object({ id: z.string() })
@@ -47,6 +47,7 @@ export interface DurableOptions {
   readonly during?: (id: string, signal: AbortSignal) => Promise<void> | void
 }
 
+const ATTEMPTS_BEFORE_PARKED = 3
 const TABLES = ['create table orders (id text not null)', 'create table effects (id text not null)']
 
 export async function openDurable(dsn: string, kind: Kind, options: DurableOptions = {}): Promise<Durable> {
@@ -68,7 +69,7 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
     tx?: Pick<Transaction, 'execute'>,
   ): Promise<void> => {
     await during(id, signal)
-    if (id === 'fails' && attempt === 1) throw new Error('fails at first')
+    if (id === 'fails' && attempt <= failing) throw new Error('fails at first')
     await tx?.execute('insert into effects (id) values ($1)', [id])
   }
   const inOrder = (id: string, put: (tx: Transaction) => PromiseLike<unknown>): Promise<void> =>
@@ -76,12 +77,14 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
       await tx.execute('insert into orders (id) values ($1)', [id])
       await put(tx)
     })
+  const failing = kind === 'parked events' ? ATTEMPTS_BEFORE_PARKED : 1
+  const key = kind === 'keyed' || kind === 'parked events' ? { key: 'k' } : {}
   const isPlain = kind === 'plain jobs' || kind === 'plain events'
   let parts: Pick<Durable, 'handIn' | 'work'>
-  if (kind === 'events' || kind === 'plain events') {
+  if (kind === 'events' || kind === 'plain events' || kind === 'parked events') {
     const log = stack.use(await connectComponent(events(poll), required))
     parts = {
-      handIn: (id) => inOrder(id, (tx) => log.api.publish(Happened, { id }, { tx })),
+      handIn: (id) => inOrder(id, (tx) => log.api.publish(Happened, { id }, { tx, ...key })),
       work: () =>
         log.api
           .subscribe(
@@ -120,7 +123,6 @@ export async function openDurable(dsn: string, kind: Kind, options: DurableOptio
         required,
       ),
     )
-    const key = kind === 'keyed' ? { key: 'k' } : {}
     parts = {
       handIn: (id) => inOrder(id, (tx) => queue.api.enqueue(Work, { id }, { tx, ...key })),
       work: async () => {
