@@ -18,6 +18,8 @@ export interface AppStateOptions {
   readonly clock: Clock
   readonly gates: ResolvedHealth['gates']
   readonly draining: () => boolean
+  /** Is there a service that has all it needs, and whose `start` has not succeeded? */
+  readonly startsPending: () => boolean
 }
 
 interface Listening {
@@ -57,7 +59,7 @@ export class AppState {
 
   /** What /readyz says. */
   get readiness(): Readiness {
-    const { gates, clock, draining } = this.#options
+    const { gates, clock, draining, startsPending } = this.#options
     const init = this.#configured?.init
     return readiness({
       started: this.listening,
@@ -69,6 +71,7 @@ export class AppState {
         everUp: init?.everConnected(name) ?? false,
         up: init?.isUp(name) ?? false,
       })),
+      startsPending: startsPending(),
     })
   }
 

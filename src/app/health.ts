@@ -4,7 +4,8 @@
  *
  * /livez     would a restart help? 200 for as long as the loop turns, also while draining; never asks a dependency.
  * /startupz  is the boot finished? 200 from the moment the port is open.
- * /readyz    send me traffic? 503 until started, while a gated component is not up, and while draining.
+ * /readyz    send me traffic? 503 until started, while a gated component or the `start` of a service is not up, and
+ *            while draining.
  */
 import type { InitStatus } from './init-status.ts'
 
@@ -20,19 +21,21 @@ export interface ReadinessInput {
   readonly sinceStartMs: number
   readonly maxStartupMs: number
   readonly components: readonly { readonly gate: Gate; readonly everUp: boolean; readonly up: boolean }[]
+  /** Is there a service that has all it needs, and whose `start` has not succeeded? It is a gate at startup. */
+  readonly startsPending: boolean
 }
 
 /** Pure, so that the whole table can be tested. */
 export function readiness(input: ReadinessInput): Readiness {
   if (input.draining) return 'draining'
   if (!input.started) return 'starting'
-  const { components } = input
+  const { components, startsPending } = input
   if (components.some(({ gate, up, everUp }) => gate === 'always' && everUp && !up)) return 'unavailable'
   const waiting = components.some(({ gate, everUp }) => gate === 'always' && !everUp)
   if (waiting) return 'starting'
-  const warming = components.some(({ gate, everUp }) => gate === 'startup' && !everUp)
+  const warming = startsPending || components.some(({ gate, everUp }) => gate === 'startup' && !everUp)
   if (warming && input.sinceStartMs < input.maxStartupMs) return 'starting'
-  return components.some(({ up }) => !up) ? 'degraded' : 'ready'
+  return startsPending || components.some(({ up }) => !up) ? 'degraded' : 'ready'
 }
 
 export const READY_STATUS: Readonly<Record<Readiness, 200 | 503>> = {

@@ -43,7 +43,7 @@ export function checkName(name: string): string {
 export interface HealthOptions {
   /** What each component means for /readyz. @default 'startup' for all */
   readonly gates?: Readonly<Record<string, Gate>>
-  /** How long /readyz waits for components gated at startup; afterwards the app is ready, and degraded. @default '30s' */
+  /** How long /readyz waits for components gated at startup and for services to start; then the app is ready, and degraded. @default '30s' */
   readonly maxStartup?: Duration
   /** Between two background checks of a component, ± 10 %. @default '5s' */
   readonly interval?: Duration

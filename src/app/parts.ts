@@ -67,6 +67,7 @@ export function createParts(options: AppOptions<Components, UserSchemas>): AppPa
     clock,
     gates: health.gates,
     draining: () => stopping.draining,
+    startsPending: () => services.startsPending,
   })
   const background = createBackground({
     clock,
@@ -88,7 +89,7 @@ export function createParts(options: AppOptions<Components, UserSchemas>): AppPa
     background,
     overload,
   }
-  const services = createServices(shared)
+  const services: Services = createServices(shared)
   const server = createAppServer({
     ...shared,
     limits,

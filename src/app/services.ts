@@ -142,6 +142,11 @@ export class Services {
     )
   }
 
+  /** Is there one that has all it needs, and whose `start` has not succeeded? */
+  get startsPending(): boolean {
+    return [...this.#entries.values()].some(({ state }) => state === 'starting' || state === 'failed')
+  }
+
   get names(): readonly string[] {
     return [...this.#entries.keys()]
   }

@@ -82,7 +82,7 @@ export const appSection = defineSection({
       unit: 's',
       max: '1h',
       default: '30s',
-      doc: 'Longest time that /readyz waits for components at start.',
+      doc: 'Longest time that /readyz waits for components and services at start.',
     }),
     healthInterval: duration({
       env: 'APP_HEALTH_INTERVAL',

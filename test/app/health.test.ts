@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { createApp } from '../../src/app/app.ts'
 import type { HealthReport } from '../../src/app/health.ts'
 import { silentLogger } from '../../src/telemetry/log.ts'
+import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { fake } from './fake-component.ts'
 
 const base = { name: 'demo', port: 0, host: '127.0.0.1', env: {}, logger: silentLogger } as const
@@ -52,6 +53,62 @@ test('readyz is 503 while a component gated at startup is not there, and 200 aft
   gate.resolve()
   await app.init.ready()
   assert.deepEqual(await get(app.address.port, '/readyz'), { status: 200, body: '{"status":"ready"}' })
+})
+
+/** Starts that do not succeed, each in its own way. */
+const BROKEN_STARTS: Readonly<Record<string, (signal: AbortSignal) => Promise<void>>> = {
+  fails: () => Promise.reject(new Error('no such table')),
+  hangs: (signal) =>
+    new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+}
+
+for (const [how, start] of Object.entries(BROKEN_STARTS)) {
+  test(`readyz is 503 for maxStartup while the start of a service ${how}, and degraded afterwards`, async () => {
+    const clock = new ManualClock()
+    await using app = createApp({ ...base, clock, health: { maxStartup: '30s' } })
+    app.service('fine', () => ({ start: () => {} }))
+    app.service('broken', ({ http }) => {
+      http.get('/', () => ({}))
+      return { start }
+    })
+    await app.start()
+    const { port } = app.address
+    const says = async (path: string): Promise<string> => {
+      const { status, body } = await get(port, path, { host: 'elsewhere.test' })
+      return `${status} ${(JSON.parse(body) as { readonly status: string }).status}`
+    }
+    await clock.advance(29_999)
+    assert.deepEqual([await says('/readyz'), await says('/health')], ['503 starting', '200 starting'])
+    await clock.advance(1)
+    assert.deepEqual([await says('/readyz'), await says('/health')], ['200 degraded', '200 degraded'])
+    assert.deepEqual([await says('/livez'), await says('/startupz')], ['200 ok', '200 ok'])
+    assert.equal((await get(port, '/')).status, 503)
+  })
+}
+
+test('readyz waits for the start of a service, and not for one that itself waits for what it needs', async () => {
+  const db = fake('db')
+  db.connect = () => Promise.reject(new Error('not there'))
+  const gate = Promise.withResolvers<void>()
+  const started = Promise.withResolvers<void>()
+  await using app = createApp({
+    ...base,
+    components: { db: db.definition },
+    health: { gates: { db: 'never' } },
+  })
+  app.service('late', () => ({
+    start: async () => {
+      await gate.promise
+      setImmediate(started.resolve)
+    },
+  }))
+  app.service('waits', ({ db: _db }) => ({ start: () => assert.fail('it has not what it needs') }))
+  await app.start()
+  assert.equal(app.readiness, 'starting')
+  gate.resolve()
+  await started.promise
+  assert.equal(app.readiness, 'degraded')
+  assert.equal((await get(app.address.port, '/readyz')).status, 200)
 })
 
 test('detail shows what is wrong without hosts and secrets', async () => {

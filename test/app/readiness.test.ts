@@ -16,6 +16,7 @@ const input = (rest: Partial<ReadinessInput>): ReadinessInput => ({
   sinceStartMs: 1_000,
   maxStartupMs: 30_000,
   components: [],
+  startsPending: false,
   ...rest,
 })
 const part = (gate: Gate, everUp: boolean, up: boolean) => ({ gate, everUp, up })
@@ -33,6 +34,11 @@ test('readiness follows the table', () => {
     [{ components: [part('always', true, false)] }, 'unavailable', 503],
     [{ components: [part('always', true, true), part('startup', true, true)] }, 'ready', 200],
     [{ draining: true, components: [part('always', true, true)] }, 'draining', 503],
+    [{ startsPending: true }, 'starting', 503],
+    [{ startsPending: true, sinceStartMs: 30_000 }, 'degraded', 200],
+    [{ startsPending: true, components: [part('never', true, true)] }, 'starting', 503],
+    [{ startsPending: true, components: [part('always', true, false)] }, 'unavailable', 503],
+    [{ startsPending: true, draining: true }, 'draining', 503],
   ]
   for (const [given, expected, status] of table) {
     assert.equal(readiness(input(given)), expected)
