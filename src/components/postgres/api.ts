@@ -126,8 +126,11 @@ export interface Transaction extends Queryable {
   readonly attempt: number
   /** A savepoint: when `fn` rejects, what it did is undone, and the transaction goes on. One at a time. */
   transaction<T>(fn: (tx: Transaction) => Promise<T>): Promise<T>
-  /** Runs after the commit, in order; never when the transaction is rolled back. What it throws is logged. */
-  afterCommit(fn: () => void): void
+  /**
+   * Runs after the commit, in order; never when the transaction is rolled back. A promise that it returns is not waited
+   * for. What it throws or rejects with is logged.
+   */
+  afterCommit(fn: () => unknown): void
   /** Several statements in one text, without parameters. */
   script(sql: string, options?: CallOptions): AsyncResult<void>
 }
@@ -181,9 +184,10 @@ export interface Database extends Queryable {
   script(sql: string, options?: SessionOptions): AsyncResult<void>
   /**
    * Calls `handler` for each notification of the channel, in order, and once with `gap: true` after each reconnect.
-   * Uses one connection for all channels, beside the pool. Resolves when the server listens.
+   * Uses one connection for all channels, beside the pool. Resolves when the server listens. A promise of the handler is
+   * not waited for: the next notification may come before. What it throws or rejects with is logged.
    */
-  listen(channel: string, handler: (notification: Notification) => void): Promise<Listening>
+  listen(channel: string, handler: (notification: Notification) => unknown): Promise<Listening>
   /**
    * Runs the migrations that have not run, each in a transaction, under a lock that other processes wait for.
    * The names of those that ran now. SLUICE_CONFLICT: one that ran before was changed, renamed or removed.

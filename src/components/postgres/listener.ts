@@ -16,13 +16,14 @@ import type { Clock } from '../../core/clock.ts'
 import { SluiceError, toError } from '../../core/errors.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import type { Listening, Notification } from './api.ts'
+import { callAlone } from './callback.ts'
 import type { Connection, ConnectionSettings } from './connection.ts'
 import { quoteName } from './identifier.ts'
 import { openConnection } from './open-connection.ts'
 import { Request } from './request.ts'
 import { describe } from './statement.ts'
 
-type Handler = (notification: Notification) => void
+type Handler = (notification: Notification) => unknown
 
 /** One connection that listens. */
 interface Session {
@@ -246,11 +247,10 @@ export class Listener {
 
   #tell(channel: string, notification: Notification): void {
     for (const handler of this.#handlers.get(channel) ?? []) {
-      try {
-        handler(notification)
-      } catch (error) {
-        this.#host.log.error({ err: toError(error), channel }, 'a handler of notifications failed')
-      }
+      callAlone(
+        () => handler(notification),
+        (err) => this.#host.log.error({ err, channel }, 'a handler of notifications failed'),
+      )
     }
   }
 

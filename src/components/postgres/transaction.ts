@@ -10,8 +10,9 @@
  * failed, and the function caught it) is an error, never a success.
  */
 import { waitOrAbort } from '../../core/abort.ts'
-import { SluiceError, toError } from '../../core/errors.ts'
+import { SluiceError } from '../../core/errors.ts'
 import type { Transaction, TransactionOptions } from './api.ts'
+import { callAlone } from './callback.ts'
 import type { Connection } from './connection.ts'
 import { sqlState } from './failures.ts'
 import { OwnConnection, type OwnHost } from './own-connection.ts'
@@ -89,7 +90,7 @@ function toSluice(reason: unknown, component: string): SluiceError {
 class OpenTransaction {
   readonly #host: OwnHost
   readonly #run: Run
-  readonly #afterCommit: (() => void)[] = []
+  readonly #afterCommit: (() => unknown)[] = []
   #savepoints = 0
   #cursors = 0
   readonly own: OwnConnection
@@ -189,11 +190,7 @@ class OpenTransaction {
 
   runAfterCommit(): void {
     for (const fn of this.#afterCommit) {
-      try {
-        fn()
-      } catch (error) {
-        this.#host.log.error({ err: toError(error) }, 'a function given to afterCommit failed')
-      }
+      callAlone(fn, (err) => this.#host.log.error({ err }, 'a function given to afterCommit failed'))
     }
   }
 }
