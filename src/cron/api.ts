@@ -83,6 +83,8 @@ export interface ScheduleStatus {
   readonly lastState: RunState | undefined
   /** Runs under way: of all processes in `schedules()`, of this one in `status()`. */
   readonly running: number
+  /** Why this process cannot read what stands in the database, and starts no slot of it. Others may. */
+  readonly problem: string | undefined
 }
 
 export interface StartedRun {

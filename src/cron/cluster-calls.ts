@@ -154,5 +154,6 @@ function statusOf(row: StatusRow): ScheduleStatus {
     lastRun: row.started ?? undefined,
     lastState: row.state ?? undefined,
     running: row.running,
+    problem: undefined,
   }
 }

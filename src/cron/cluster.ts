@@ -20,6 +20,7 @@ import type { Lease } from '../engine/worker/worker.ts'
 import type { CronRun, ScheduleStatus, StartedRun } from './api.ts'
 import { ClusterCalls } from './cluster-calls.ts'
 import type { Entry, Plan } from './entry.ts'
+import { Expressions } from './expressions.ts'
 import type { LocalOptions } from './local.ts'
 import type { Invoke, Outcome } from './runner.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -47,6 +48,7 @@ export class ClusterScheduler implements Scheduler {
   readonly #own = new Set<string>()
   readonly #engine: Engine
   readonly #calls: ClusterCalls
+  readonly #expressions: Expressions
   readonly #stopping = new AbortController()
   #loop: Promise<void> | undefined
   #offHint: (() => void) | undefined
@@ -59,6 +61,7 @@ export class ClusterScheduler implements Scheduler {
     this.#options = options
     this.#engine = engineOf({ db, clock, random, log, metrics, appName })
     this.#calls = new ClusterCalls(this.#engine)
+    this.#expressions = new Expressions(clock, log)
     this.#alarm = new Alarm(clock)
   }
 
@@ -106,8 +109,11 @@ export class ClusterScheduler implements Scheduler {
     return this.#calls.history(name, limit)
   }
 
-  schedules(): Promise<readonly ScheduleStatus[]> {
-    return this.#calls.schedules()
+  async schedules(): Promise<readonly ScheduleStatus[]> {
+    const all = await this.#calls.schedules()
+    for (const each of all) if (this.#entries.has(each.name)) this.#expressions.look(each)
+    this.#expressions.keepOnly(all.map(({ name }) => name))
+    return all.map((each) => ({ ...each, problem: this.#expressions.problem(each.name) }))
   }
 
   snapshot(): readonly ScheduleStatus[] {
@@ -126,6 +132,7 @@ export class ClusterScheduler implements Scheduler {
         lastRun: seen?.lastRun,
         lastState: seen?.lastState,
         running: this.#options.runner.running(name),
+        problem: this.#expressions.problem(name),
       }
     })
   }
@@ -157,7 +164,7 @@ export class ClusterScheduler implements Scheduler {
         await this.#tidy()
         await this.#turn(signal)
         waitMs = Math.min(waitMs, await this.#untilNext())
-        await this.#calls.schedules()
+        await this.schedules()
       } catch (error) {
         if (!signal.aborted) log.debug({ err: toError(error) }, 'a look at the schedules failed')
       }
@@ -170,7 +177,9 @@ export class ClusterScheduler implements Scheduler {
     const { runner, log } = this.#options
     if (lease === undefined || lease.signal.aborted || this.#entries.size === 0) return
     const names = [...this.#entries.keys()]
-    const claimed = await takeTurn(db, { worker: lease.id, names, room: runner.free, log, signal })
+    const { id: worker } = lease
+    const expressions = this.#expressions
+    const claimed = await takeTurn(db, { worker, names, room: runner.free, expressions, log, signal })
     if (claimed.length === 0) return
     moment('cron.claimed', claimed.length)
     for (const run of claimed) this.#start(run, lease)
@@ -269,7 +278,9 @@ export class ClusterScheduler implements Scheduler {
   }
 
   async #untilNext(): Promise<number> {
-    const names = [...this.#entries.keys()]
+    // What cannot be read stays due: it is looked at again with each poll, and must not keep this process awake.
+    const { unreadable } = this.#expressions
+    const names = [...this.#entries.keys()].filter((name) => !unreadable.has(name))
     const row = await this.#engine.db.queryOne<{ ms: number | null }>(UNTIL_NEXT, [names], {
       label: 'sluice.cron.next',
     })

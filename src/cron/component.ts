@@ -166,6 +166,7 @@ export function createCron(context: ComponentContext<CronConfig>): Component<Cro
         nextRun: each.nextRun?.toISOString() ?? null,
         lastRun: each.lastRun?.toISOString() ?? null,
         lastState: each.lastState ?? null,
+        problem: each.problem ?? null,
       })),
       withoutFunction: withoutFunction(),
     }),

@@ -146,6 +146,7 @@ export class LocalScheduler implements Scheduler {
       lastRun: lastRunAt === undefined ? undefined : new Date(lastRunAt),
       lastState: history.findLast(({ state }) => state === 'done' || state === 'failed')?.state,
       running,
+      problem: undefined,
     }))
   }
 

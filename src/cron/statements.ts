@@ -25,7 +25,7 @@ update sluice.cron set expr = $2, tz = $3, missed = $4, overlap = $5, next_at = 
   changed = clock_timestamp()
 where name = $1`
 
-/** in: $1 names, $2 most · out: schedules with something to decide or to claim, locked */
+/** in: $1 names, $2 most, $3 those that cannot be read · out: schedules with something to decide or to claim, locked */
 export const LOCK_DUE = `
 select name, expr, tz, missed, overlap, next_at, clock_timestamp() as now,
   paused_at is null and next_at <= clock_timestamp() as due
@@ -33,7 +33,7 @@ from sluice.cron c
 where name = any($1::text[]) and ((paused_at is null and next_at <= clock_timestamp())
   or exists (select from sluice.cron_run r where r.name = c.name and r.finished is null and r.state = 'queued'
     and r.queued <= clock_timestamp()))
-order by next_at nulls last, name limit $2 for update skip locked`
+order by name = any($3::text[]), next_at nulls last, name limit $2 for update skip locked`
 
 /** in: $1 name · out: runs under way, and runs that wait */
 export const COUNT_OPEN = `
@@ -123,7 +123,7 @@ left join lateral (select started, state from sluice.cron_run r
   where r.name = c.name and r.started is not null order by id desc limit 1) last on true
 order by c.name limit 10000`
 
-/** in: $1 names · out: milliseconds until the next of them is due */
+/** in: $1 names, of schedules that can be read · out: milliseconds until the next of them is due */
 export const UNTIL_NEXT = `
 select extract(epoch from min(next_at) - clock_timestamp())::float8 * 1000 as ms
 from sluice.cron where name = any($1::text[]) and paused_at is null`

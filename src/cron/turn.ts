@@ -5,7 +5,7 @@ import { letGoWhenIdle } from '../engine/let-go.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Missed, Overlap } from './api.ts'
 import { dueSlots, MAX_CAUGHT_UP } from './due.ts'
-import { parseExpression } from './expression.ts'
+import type { Expressions } from './expressions.ts'
 import { CLAIM, COUNT_OPEN, INSERT_SLOTS, LOCK_DUE, MOVE_ON } from './statements.ts'
 
 export interface Claimed {
@@ -34,6 +34,7 @@ export interface Turn {
   readonly names: readonly string[]
   /** Runs that there is room for. */
   readonly room: number
+  readonly expressions: Expressions
   readonly log: Logger
   readonly signal: AbortSignal
 }
@@ -43,12 +44,12 @@ export function takeTurn(db: EngineDatabase, turn: Turn): PromiseLike<readonly C
     async (tx) => {
       // A process that freezes in here must not hold the rows for longer than its claims count.
       const [rows] = await Promise.all([
-        tx.query<DueRow>(LOCK_DUE, [turn.names, MAX_SCHEDULES]),
+        tx.query<DueRow>(LOCK_DUE, [turn.names, MAX_SCHEDULES, [...turn.expressions.unreadable]]),
         letGoWhenIdle(tx),
       ])
       const claimed: Claimed[] = []
       for (const row of rows) {
-        if (row.due) await decide(tx, row, turn.log)
+        if (row.due) await decide(tx, row, turn)
         const room = turn.room - claimed.length
         if (room > 0) claimed.push(...(await claim(tx, row, turn.worker, room)))
       }
@@ -58,10 +59,14 @@ export function takeTurn(db: EngineDatabase, turn: Turn): PromiseLike<readonly C
   )
 }
 
-async function decide(tx: Transaction, row: DueRow, log: Logger): Promise<void> {
-  const expression = parseExpression(`schedule "${row.name}"`, row.expr, row.tz)
+/** One that cannot be read stays due, for another process or for better days. */
+async function decide(tx: Transaction, row: DueRow, { expressions, log }: Turn): Promise<void> {
   const now = row.now.getTime()
-  const due = dueSlots(expression, row.next_at?.getTime() ?? now, now, row.missed)
+  const written = { name: row.name, expression: row.expr, timezone: row.tz }
+  const due = expressions.with(written, (expression) =>
+    dueSlots(expression, row.next_at?.getTime() ?? now, now, row.missed),
+  )
+  if (due === undefined) return
   if (due.truncated)
     log.warn({ schedule: row.name }, `more than ${MAX_CAUGHT_UP} slots were missed; the rest is left out`)
   const slots = due.run.map((slot) => new Date(slot).toISOString())
