@@ -21,14 +21,7 @@ export function classify(thrown: unknown, task: string, memoryLimitBytes: number
     cause?.name === 'DataCloneError' || cause?.stack?.startsWith('DataCloneError') === true
   if (isNotCloneable) {
     const why = cause.message || /^DataCloneError: (.*)$/m.exec(cause.stack ?? '')?.[1]
-    return {
-      kind: 'data',
-      error: new SluiceError(
-        'SLUICE_INVALID_ARGUMENT',
-        `${task}: its data or its result cannot be sent between threads: ${why}`,
-        { cause: thrown, hint: 'Send plain data: no functions, no class instances with private fields.' },
-      ),
-    }
+    return { kind: 'data', error: notSendable(task, why, thrown) }
   }
   const exit = /^worker exited with code: (-?\d+)$/.exec(cause?.message ?? '')
   const how =
@@ -42,6 +35,14 @@ export function classify(thrown: unknown, task: string, memoryLimitBytes: number
       ...(exit === null ? {} : { details: { exitCode: Number(exit[1]) } }),
     }),
   }
+}
+
+export function notSendable(task: string, why: string | undefined, cause: unknown): SluiceError {
+  return new SluiceError(
+    'SLUICE_INVALID_ARGUMENT',
+    `${task}: its data or its result cannot be sent between threads: ${why}`,
+    { cause, hint: 'Send plain data: no functions, no class instances with private fields.' },
+  )
 }
 
 export function outOfMemory(task: string, memoryLimitBytes: number, cause: unknown): SluiceError {

@@ -23,3 +23,6 @@ export type TaskReply =
       readonly name: string | undefined
       readonly code: string | undefined
     }
+
+/** What a child process sends: the reply, or why that could not be sent. */
+export type ChildAnswer = TaskReply | { readonly unsent: string }

@@ -49,6 +49,8 @@ export class ThreadPool {
   readonly #options: ThreadPoolOptions
   readonly #pool: Piscina<unknown, TaskReply>
   readonly #running = new Set<Promise<unknown>>()
+  /** One for each child process that is not gone yet. */
+  readonly #children = new Set<Promise<void>>()
   readonly #cutOff = new AbortController()
   #closed: SluiceError | undefined
 
@@ -108,6 +110,7 @@ export class ThreadPool {
     }
     this.#cutOff.abort(this.#closed)
     await Promise.all([this.#pool.destroy(), Promise.allSettled(this.#running)])
+    await Promise.all(this.#children)
   }
 
   async #run(task: Task, call: Call): Promise<unknown> {
@@ -146,11 +149,20 @@ export class ThreadPool {
     const { controller, release } = deriveController(call.signal, this.#cutOff.signal)
     try {
       const { signal } = controller
-      return await runInChild(message, signal, taskName(url, name), this.#options.config.memoryLimit)
+      return await runInChild({
+        message,
+        task: taskName(url, name),
+        memoryLimitBytes: this.#options.config.memoryLimit,
+        signal,
+        onStart: (gone) => {
+          this.#children.add(gone)
+          void gone.then(() => this.#children.delete(gone))
+        },
+      })
     } catch (error) {
       if (call.signal.aborted) throw call.signal.reason
       if (this.#closed !== undefined) throw this.#closed
-      this.#options.onFailure(hasCode(error, 'SLUICE_THREAD_MEMORY') ? 'memory' : 'crash')
+      this.#options.onFailure(kindOf(error))
       throw error
     } finally {
       release()
@@ -163,6 +175,11 @@ export class ThreadPool {
     // Its end is heard of by the pool, which fails what ran there and replaces it.
     void thread?.terminate()
   }
+}
+
+function kindOf(error: unknown): ThreadFailure {
+  if (hasCode(error, 'SLUICE_THREAD_MEMORY')) return 'memory'
+  return hasCode(error, 'SLUICE_INVALID_ARGUMENT') ? 'data' : 'crash'
 }
 
 function taskName(url: URL, name: string): string {

@@ -46,6 +46,47 @@ test('an isolated task that throws, exits, dies or loops says which of those it 
   assert.equal(await pool.api.run(good, 'alive'), 'alive')
 })
 
+test('the answer of an isolated task ends it, whatever it left running', async () => {
+  const pool = await open()
+  const timeout = '60s'
+  const child = await pool.api.run<number>(bad, 0, { name: 'leavesATimer', isolated: true, timeout })
+  assert.notEqual(child, process.pid)
+  await pool.close()
+  assert.throws(() => process.kill(child, 0), { code: 'ESRCH' })
+})
+
+test('data for an isolated task that cannot be sent is refused, and is no crash', async () => {
+  await using pool = await open()
+  await assert.rejects(
+    pool.api.run(good, () => {}, { isolated: true }),
+    { code: 'SLUICE_INVALID_ARGUMENT', message: /good\.ts \(run\).*cannot be sent.*could not be cloned/ },
+  )
+  assert.equal(pool.component.inspect()['crashed'], 0)
+})
+
+test('a result of an isolated task that cannot be sent is refused, and is no crash', async () => {
+  await using pool = await open()
+  await assert.rejects(pool.api.run(bad, 0, { name: 'returnsFunction', isolated: true }), {
+    code: 'SLUICE_INVALID_ARGUMENT',
+    message: /bad\.ts \(returnsFunction\).*cannot be sent.*could not be cloned/,
+  })
+  assert.equal(pool.component.inspect()['crashed'], 0)
+})
+
+test('a process that cannot be started fails its task with SLUICE_THREAD_CRASHED', async () => {
+  await using pool = await open()
+  const { execPath } = process
+  process.execPath = '/nowhere/node'
+  try {
+    await assert.rejects(pool.api.run(good, 1, { isolated: true }), {
+      code: 'SLUICE_THREAD_CRASHED',
+      message: /no process could be started for task good\.ts/,
+    })
+  } finally {
+    process.execPath = execPath
+  }
+})
+
 test('one allocation too large for the process fails an isolated task, and nothing else', async () => {
   await using pool = await open()
   await assert.rejects(pool.api.run(bad, 0, { name: 'allocatesAtOnce', isolated: true }), {

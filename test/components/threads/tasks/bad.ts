@@ -36,6 +36,11 @@ export const leavesATimerThatThrows = (): string => {
   })
   return 'done'
 }
+/** Answers with its process, which a timer keeps alive. */
+export const leavesATimer = (): number => {
+  setInterval(() => {}, 1_000)
+  return process.pid
+}
 /** One allocation beyond what the heap can stretch to: ends the process, whatever its threads' limits. */
 export const allocatesAtOnce = (): number => {
   const kept: unknown[] = []
