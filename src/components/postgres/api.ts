@@ -105,7 +105,7 @@ export interface TransactionOptions {
   readonly isolation?: Isolation | undefined
   /**
    * How often the function is run again after a serialization failure, a deadlock, a lock timeout, or a connection
-   * lost before the commit was sent; 0 to 20. Everything that it does outside of `tx` is done again, too.
+   * lost before the commit was sent, all of this component; 0 to 20. What it does outside of `tx` is done again, too.
    * @default 5
    */
   readonly retries?: number | undefined

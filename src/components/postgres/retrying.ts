@@ -34,7 +34,7 @@ export async function runRetrying<T>(
       if (signal.aborted) throw error
       // Why it failed says more than why it could not be run again.
       if (began || attempt === 1) failure = error
-      if (attempt > retries || !mayRunAgain(error)) throw failure
+      if (attempt > retries || !mayRunAgain(error, host.component)) throw failure
       const ms = host.random() * Math.min(RETRY_CAP_MS, RETRY_BASE_MS * 2 ** attempt)
       await host.clock.sleep(ms, { signal })
     }
@@ -58,14 +58,31 @@ async function runOnce<T>(
   }
 }
 
-/** Serialization failure, deadlock, lock timeout, or a connection lost before the commit; also as another's cause. */
-function mayRunAgain(error: unknown): boolean {
+/**
+ * Serialization failure, deadlock, lock timeout, or a connection lost before the commit; also as another's cause. Of this
+ * component only: that the function could not reach a cache, or another database, is not cured by running it again.
+ */
+function mayRunAgain(error: unknown, component: string): boolean {
   let each: unknown = error
   for (let depth = 0; depth < 5 && each instanceof Error; depth++) {
-    const state = sqlState(each)
-    if (state === '40001' || state === '40P01' || state === '55P03') return true
-    if (isSluiceError(each) && each.code === 'SLUICE_UNAVAILABLE' && each.retryable) return true
+    if (isConflict(each, component) || isLoss(each, component)) return true
     each = each.cause
   }
   return false
+}
+
+/** The driver's own error names no component. */
+function isConflict(error: Error, component: string): boolean {
+  if (isSluiceError(error) && error.component !== undefined && error.component !== component) return false
+  const state = sqlState(error)
+  return state === '40001' || state === '40P01' || state === '55P03'
+}
+
+function isLoss(error: Error, component: string): boolean {
+  return (
+    isSluiceError(error) &&
+    error.code === 'SLUICE_UNAVAILABLE' &&
+    error.retryable &&
+    error.component === component
+  )
 }
