@@ -1,8 +1,9 @@
 /** Connections that a caller keeps from call to call: for the cursor of a stream, and for a transaction that a query builder begins. */
 import { onAbort } from '../../core/abort.ts'
-import type { OperationSpec } from '../../telemetry/operate.ts'
+import type { Call, OperationSpec } from '../../telemetry/operate.ts'
 import { END_MS, type DatabaseHost } from './database-host.ts'
 import { givenUp } from './gone.ts'
+import { OwnConnection } from './own-connection.ts'
 import { takeOwn } from './own.ts'
 import { specPair } from './send.ts'
 import type { CursorConnection } from './stream.ts'
@@ -37,18 +38,58 @@ export async function openCursor(
   }
 }
 
-export async function begin(host: DatabaseHost): Promise<TypedConnection> {
-  const { own, release } = await takeOwn(host, 'transaction', TRANSACTION, undefined)
+/**
+ * A transaction of a query builder, from the lease to the release one operation: its deadline is that of a transaction.
+ * When it passes, the connection is closed and goes back, whatever the builder's function waits for.
+ */
+export function begin(host: DatabaseHost): Promise<TypedConnection> {
+  const begun = Promise.withResolvers<TypedConnection>()
+  host.transactions
+    .run(
+      TRANSACTION,
+      (call) =>
+        new Promise<void>((resolve, reject) => {
+          keep(host, call, resolve).then(begun.resolve, reject)
+        }),
+    )
+    .catch(begun.reject)
+  return begun.promise
+}
+
+/** `over` is called once, when the connection has gone back. */
+async function keep(host: DatabaseHost, call: Call, over: () => void): Promise<TypedConnection> {
+  const { signal } = call
+  const connection = await host.pool().lease(signal)
+  const own = new OwnConnection(host, connection, 'transaction', () => {})
+  let off = (): void => {}
+  let isKept = true
+  const release = (): void => {
+    if (!isKept) return
+    isKept = false
+    off()
+    own.tidy()
+    host.pool().release(connection)
+    over()
+  }
+  off = onAbort(signal, () => {
+    connection.destroy(givenUp(host.component))
+    release()
+  })
+  const send: TypedConnection['query'] = async (sql, params, extras) => {
+    if (!/^\s*(begin|commit|rollback|savepoint|release)\b/i.test(sql)) {
+      return own.send(TYPED, sql, params, undefined, (result) => result, extras)
+    }
+    const isCommit = /^\s*commit\b/i.test(sql)
+    const result = await own.control(sql, Math.min(call.remainingMs, host.controlMs), !isCommit)
+    if (isCommit && result.command === 'ROLLBACK') throw rolledBack(host.component, own.firstFailure)
+    return result
+  }
   return {
-    query: async (sql, params, extras) => {
-      if (!/^\s*(begin|commit|rollback|savepoint|release)\b/i.test(sql)) {
-        return own.send(TYPED, sql, params, undefined, (result) => result, extras)
-      }
-      const isCommit = /^\s*commit\b/i.test(sql)
-      const result = await own.control(sql, host.controlMs, !isCommit)
-      if (isCommit && result.command === 'ROLLBACK') throw rolledBack(host.component, own.firstFailure)
-      return result
-    },
+    // What the connection was closed for says more than that it was.
+    query: (sql, params, extras) =>
+      send(sql, params, extras).catch((error: unknown) => {
+        throw signal.aborted ? signal.reason : error
+      }),
     release: () => Promise.resolve(release()),
   }
 }
