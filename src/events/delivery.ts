@@ -14,6 +14,7 @@ import { leaseLost, type Cursor } from './cursor.ts'
 import type { StoredEvent } from './decode.ts'
 import type { ParkedKeys } from './parked.ts'
 import type { SubscriberParts } from './parts.ts'
+import { inTransaction } from './transaction.ts'
 
 /** Attempts in memory, before an event becomes a task. */
 const QUICK_ATTEMPTS = 3
@@ -88,30 +89,23 @@ export class Delivery {
     for (let attempt = 1; open.length > 0; attempt++) {
       this.#onTry()
       let outcome: Outcome = []
-      try {
-        await engine.db.transaction(
-          async (tx) => {
-            outcome = await attempts.run(open, { attempt, signal: this.#signal, tx })
-            if (outcome.some((error) => error !== undefined)) throw new HandlerFailed()
-            const move = moveCursors(tx, [this.#cursor.moveTo(behind)])
-            const [[moved]] = await Promise.all([move, letGoWhenIdle(tx)])
-            if (moved !== true) throw leaseLost(spec.name, this.#cursor.owner.shard)
-            moment('events.committing', open.length)
-          },
-          { label: 'sluice.deliver', signal: this.#signal },
-        )
+      const failure = await inTransaction(
+        { engine, spec, label: 'sluice.deliver', signal: this.#signal },
+        async (tx) => {
+          outcome = await attempts.run(open, { attempt, signal: this.#signal, tx })
+          if (outcome.some((error) => error !== undefined)) throw new HandlerFailed()
+          const move = moveCursors(tx, [this.#cursor.moveTo(behind)])
+          const [[moved]] = await Promise.all([move, letGoWhenIdle(tx)])
+          if (moved !== true) throw leaseLost(spec.name, this.#cursor.owner.shard)
+          moment('events.committing', open.length)
+        },
+      )
+      if (failure === undefined) {
         moment('events.handled', open.length)
         this.#cursor.wasMoved(behind)
         return
-      } catch (error) {
-        this.#signal.throwIfAborted()
-        if (!(error instanceof HandlerFailed)) throw error
       }
-      const together = new Error('another event of its transaction failed')
-      const failed = open.map((event, index): Failure => {
-        const error = outcome[index]
-        return error === undefined ? { event, error: together, isInnocent: true } : { event, error }
-      })
+      const failed = failedTogether(open, outcome, failure)
       remember(errors, failed, attempt)
       if (this.#isOver(failed, attempt)) return this.#spill(failed, attempt, errors, behind)
       await this.#rest(attempt, failed)
@@ -304,3 +298,17 @@ function remember(errors: Errors, failed: readonly Failure[], attempt: number): 
 }
 
 class HandlerFailed extends Error {}
+
+/** Nothing of the transaction was done: for those whose handler failed; where it did not, for all of them alike. */
+function failedTogether(
+  events: readonly StoredEvent[],
+  outcome: Outcome,
+  failure: Error,
+): readonly Failure[] {
+  if (!(failure instanceof HandlerFailed)) return events.map((event) => ({ event, error: failure }))
+  const together = new Error('another event of its transaction failed')
+  return events.map((event, index): Failure => {
+    const error = outcome[index]
+    return error === undefined ? { event, error: together, isInnocent: true } : { event, error }
+  })
+}

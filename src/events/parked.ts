@@ -18,6 +18,7 @@ import {
 } from '../engine/log/parked.ts'
 import { eventOfTask, notRead } from './retries.ts'
 import type { SubscriberParts } from './parts.ts'
+import { inTransaction } from './transaction.ts'
 
 /** Deliveries that may wait in one shard; when there are more, the shard reads no further. */
 const MAX_PARKED = 10_000
@@ -145,15 +146,12 @@ export class ParkedKeys {
     }
     try {
       if (spec.transaction) {
-        await engine.db.transaction(
-          async (tx) => {
-            const [failure] = await attempts.run([event], { attempt, signal, tx })
-            if (failure !== undefined) throw failure
-            const [ended] = await Promise.all([endParked(tx, this.#cursor, [done]), letGoWhenIdle(tx)])
-            if (ended.size === 0) throw lost(spec.name)
-          },
-          { label: 'sluice.deliver', signal },
-        )
+        error = await inTransaction({ engine, spec, label: 'sluice.deliver', signal }, async (tx) => {
+          const [failure] = await attempts.run([event], { attempt, signal, tx })
+          if (failure !== undefined) throw failure
+          const [ended] = await Promise.all([endParked(tx, this.#cursor, [done]), letGoWhenIdle(tx)])
+          if (ended.size === 0) throw lost(spec.name)
+        })
       } else [error] = await attempts.run([event], { attempt, signal })
     } catch (thrown) {
       error = toError(thrown)

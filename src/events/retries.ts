@@ -12,6 +12,7 @@ import { StoredEvent } from './decode.ts'
 import { coversPatterns } from './pattern.ts'
 import type { SubscriberParts } from './parts.ts'
 import { TaskLoop, type TaskEnd } from './task-loop.ts'
+import { inTransaction } from './transaction.ts'
 
 export function retryLoop(parts: SubscriberParts): TaskLoop {
   const { engine, log, spec, row } = parts
@@ -67,15 +68,12 @@ async function runTask(
   let error: Error | undefined
   try {
     if (spec.transaction) {
-      await engine.db.transaction(
-        async (tx) => {
-          const [failure] = await attempts.run([event], { attempt, signal, tx })
-          if (failure !== undefined) throw failure
-          const [ours] = await Promise.all([ackTasks(tx, [task], lease.id), letGoWhenIdle(tx)])
-          if (ours.size === 0) throw new Error('the delivery belongs to another process by now')
-        },
-        { label: 'sluice.deliver', signal },
-      )
+      error = await inTransaction({ engine, spec, label: 'sluice.deliver', signal }, async (tx) => {
+        const [failure] = await attempts.run([event], { attempt, signal, tx })
+        if (failure !== undefined) throw failure
+        const [ours] = await Promise.all([ackTasks(tx, [task], lease.id), letGoWhenIdle(tx)])
+        if (ours.size === 0) throw new Error('the delivery belongs to another process by now')
+      })
     } else [error] = await attempts.run([event], { attempt, signal })
   } catch (thrown) {
     error = toError(thrown)
