@@ -57,8 +57,8 @@ export interface PostgresOptions {
   readonly binDir?: string
   /**
    * Run while connecting, those that have not run, under a lock that other processes wait for: ready means migrated.
-   * They share the limit of a connect, `infrastructure.timeouts.<name>`; one that takes longer is rolled back and tried
-   * again. @default none
+   * They share the limit of a connect, `infrastructure.timeouts.<name>` (one minute); one that takes longer is rolled back
+   * and tried again, so run `sluice migrate` before the start for such. @default none
    */
   readonly migrations?: readonly Migration[]
   /** Names of components that must be ready first. */

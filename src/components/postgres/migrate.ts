@@ -14,7 +14,9 @@ const TABLE = 'sluice_migrations'
 
 export interface MigrateHost {
   readonly component: string
-  transaction<T>(fn: (tx: Transaction) => Promise<T>): Promise<T>
+  transaction<T>(fn: (tx: Transaction) => Promise<T>): PromiseLike<T>
+  /** A migration begins; undefined while it is looked for, which may mean to wait for another process. */
+  onRun?(name: string | undefined): void
 }
 
 export async function migrate(
@@ -24,7 +26,7 @@ export async function migrate(
   refuseDoubles(migrations)
   const ran: string[] = []
   for (;;) {
-    const name = await host.transaction((tx) => runNext(host.component, tx, migrations))
+    const name = await host.transaction((tx) => runNext(host, tx, migrations))
     if (name === undefined) return ran
     ran.push(name)
   }
@@ -32,10 +34,12 @@ export async function migrate(
 
 /** Runs the first migration that has not run. Undefined when all have. */
 async function runNext(
-  component: string,
+  host: MigrateHost,
   tx: Transaction,
   migrations: readonly Migration[],
 ): Promise<string | undefined> {
+  const { component } = host
+  host.onRun?.(undefined)
   await tx.query('select pg_advisory_xact_lock($1)', [LOCK])
   // Asked first, because `create table if not exists` wants the right to make tables also where it is there.
   const [there] = await tx.query<{ found: boolean }>(`select to_regclass('${TABLE}') is not null as found`)
@@ -56,6 +60,7 @@ async function runNext(
   }
   const next = migrations[done.length]
   if (next === undefined) return undefined
+  host.onRun?.(next.name)
   if (typeof next.up === 'string') await tx.script(next.up)
   else await next.up(tx)
   await tx.execute(`insert into ${TABLE} (position, name, checksum) values ($1, $2, $3)`, [
