@@ -9,6 +9,8 @@ export interface TaskMessage {
   readonly data: unknown
   /** The request and trace that the task belongs to. */
   readonly carrier: Carrier
+  /** Set when its caller has left before it was sent: then nothing is run. */
+  isCancelled?: true
 }
 
 /**

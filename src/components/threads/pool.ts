@@ -6,20 +6,24 @@
  *
  * With one task to a thread, an aborted task ends its thread and nothing else. With several, a task that passes its
  * deadline ends its thread too, for it may be looping and nobody else there would ever be heard of again; its neighbours
- * then fail with a retryable SLUICE_THREAD_CRASHED. A task that is only cancelled runs on there, unheard.
+ * then fail with a retryable SLUICE_THREAD_CRASHED. A task that is only cancelled runs on there, unheard and in its place,
+ * until that deadline.
  */
 import { Piscina, queueOptionsSymbol } from 'piscina'
 import { deriveController, onAbort, waitOrAbort } from '../../core/abort.ts'
+import type { Clock, Timer } from '../../core/clock.ts'
 import { hasCode, SluiceError, toError } from '../../core/errors.ts'
 import { carrier } from '../../telemetry/context.ts'
 import type { Call } from '../../telemetry/operate.ts'
 import { classify, revive, type ThreadFailure } from './failure.ts'
 import type { TaskMessage, TaskReply } from './message.ts'
+import { Places } from './places.ts'
 import type { ThreadsConfig } from './section.ts'
 import type { TransferList } from './transfer.ts'
 
 export interface ThreadPoolOptions {
   readonly config: ThreadsConfig
+  readonly clock: Clock
   /** A thread ended that ran nothing, or ran something else than what failed. */
   readonly onIdleFailure: (error: Error) => void
   /** A task was ended by what its thread did. */
@@ -36,7 +40,7 @@ export interface Task {
   readonly isolated: boolean
 }
 
-/** Where piscina put a task; written by the balancer. */
+/** Where piscina put a task, undefined until it has; written by the balancer. */
 interface Place {
   threadId: number | undefined
 }
@@ -48,16 +52,19 @@ type Balancer = NonNullable<NonNullable<ConstructorParameters<typeof Piscina>[0]
 export class ThreadPool {
   readonly #options: ThreadPoolOptions
   readonly #pool: Piscina<unknown, TaskReply>
+  readonly #places: Places
   readonly #running = new Set<Promise<unknown>>()
   /** One for each child process that is not gone yet. */
   readonly #children = new Set<Promise<void>>()
   readonly #cutOff = new AbortController()
+  #ping: Promise<unknown> | undefined
   #closed: SluiceError | undefined
 
   constructor(options: ThreadPoolOptions) {
     const { config } = options
     this.#options = options
     const places = config.maxThreads * config.tasksPerThread
+    this.#places = new Places(places)
     this.#pool = new Piscina<unknown, TaskReply>({
       filename: RUNNER,
       minThreads: config.minThreads,
@@ -97,7 +104,9 @@ export class ThreadPool {
   async ping(signal: AbortSignal): Promise<void> {
     if (this.#closed !== undefined) throw this.#closed
     if (this.#running.size >= this.#options.config.maxThreads) return
-    await waitOrAbort(this.#pool.run(undefined, { name: 'ping' }), signal)
+    // One at a time: those that nobody waits for any more would fill the queue of a pool that is stuck.
+    this.#ping ??= this.#pool.run(undefined, { name: 'ping' }).finally(() => (this.#ping = undefined))
+    await waitOrAbort(this.#ping, signal)
   }
 
   /** Lets what runs finish until the signal aborts, then ends every thread. Refuses tasks from now on. */
@@ -124,8 +133,12 @@ export class ThreadPool {
     const message: TaskMessage = { url: url.href, name, data, carrier: carrier() }
     const place: Place = { threadId: undefined }
     const isShared = config.tasksPerThread > 1
-    const release = isShared ? onAbort(call.signal, (reason) => this.#endThread(place, reason)) : undefined
+    const turn = this.#places.take(call.signal)
+    if (turn !== undefined) await turn
+    let release: (() => void) | undefined
     try {
+      this.#cutOff.signal.throwIfAborted()
+      if (isShared) release = this.#guard(message, place, call)
       return await this.#pool.run(Object.assign(message, { [queueOptionsSymbol]: place }), {
         name: 'runTask',
         transferList: transfer as never,
@@ -139,6 +152,26 @@ export class ThreadPool {
       throw error
     } finally {
       release?.()
+      this.#places.giveBack()
+    }
+  }
+
+  /** Sees to it that a task of a shared thread, cancelled or not, does not outlive its deadline. */
+  #guard(message: TaskMessage, place: Place, call: Call): () => void {
+    const { clock } = this.#options
+    const deadline = clock.monotonic() + call.remainingMs
+    let timer: Timer | undefined
+    const release = onAbort(call.signal, (reason) => {
+      // It waits for its thread to start: the thread will pass it over.
+      if (place.threadId === undefined) message.isCancelled = true
+      else if (hasCode(reason, 'SLUICE_TIMEOUT')) this.#endThread(place)
+      else if (deadline < Infinity) {
+        timer = clock.setTimer(() => this.#endThread(place), deadline - clock.monotonic())
+      }
+    })
+    return () => {
+      release()
+      timer?.cancel()
     }
   }
 
@@ -169,8 +202,7 @@ export class ThreadPool {
     }
   }
 
-  #endThread(place: Place, reason: unknown): void {
-    if (!hasCode(reason, 'SLUICE_TIMEOUT')) return
+  #endThread(place: Place): void {
     const thread = this.#pool.threads.find((each) => each.threadId === place.threadId)
     // Its end is heard of by the pool, which fails what ran there and replaces it.
     void thread?.terminate()

@@ -20,6 +20,7 @@ const functions = new Map<string, Promise<TaskFunction>>()
 export async function callTask(
   message: TaskMessage,
 ): Promise<{ readonly reply: TaskReply; readonly list: TransferList }> {
+  if (message.isCancelled === true) return { reply: { ok: true, value: undefined }, list: [] }
   try {
     const key = `${message.name} ${message.url}`
     let task = functions.get(key)

@@ -48,7 +48,7 @@ export function threads(
 }
 
 function createThreads(context: ComponentContext<ThreadsConfig>): Component<Threads> {
-  const { config, base, log, metrics, name } = context
+  const { config, clock, base, log, metrics, name } = context
   const ended: Record<ThreadFailure, number> = { memory: 0, crash: 0, data: 0 }
   let idleFailures = 0
   let pool: ThreadPool | undefined
@@ -89,6 +89,7 @@ function createThreads(context: ComponentContext<ThreadsConfig>): Component<Thre
       signal.throwIfAborted()
       const opened = new ThreadPool({
         config,
+        clock,
         onIdleFailure(error) {
           idleFailures++
           log.warn({ err: error }, `${name}: a thread ended`)

@@ -5,6 +5,7 @@ import { threads, type ThreadsOptions } from '../../../src/components/threads/in
 import { hasCode, type SluiceError } from '../../../src/core/errors.ts'
 import { runInContext } from '../../../src/telemetry/context.ts'
 import { connectComponent, openComponent } from '../../../src/testing/connect-component.ts'
+import { ManualClock } from '../../../src/testing/manual-clock.ts'
 
 const good = new URL('./tasks/good.ts', import.meta.url)
 const bad = new URL('./tasks/bad.ts', import.meta.url)
@@ -253,6 +254,71 @@ test('several tasks to a thread all come back', async () => {
     results,
     Array.from({ length: 500 }, (_, i) => i),
   )
+})
+
+/** A thread for two tasks, and a clock that is turned by hand. */
+async function openShared(maxThreads: number) {
+  const clock = new ManualClock()
+  const pool = await connectComponent(threads({ maxThreads, tasksPerThread: 2 }), { name: 'cpu', clock })
+  return { pool, clock }
+}
+
+/** Longer than a cancelled call keeps its slot. */
+const SLOT_GIVEN_BACK_MS = 6_000
+
+test('with several tasks to a thread, those that wait behind cancelled ones wait, and then run', async () => {
+  const { pool, clock } = await openShared(1)
+  await using _pool = pool
+  const { shared, reached, open: letGo } = gate()
+  const timeout = '60s'
+  for (let round = 1; round <= 3; round++) {
+    const left = [1, 2].map(() => pool.api.run(good, shared, { name: 'wait', timeout }))
+    if (round === 1) await reached(2)
+    for (const each of left) {
+      each.cancel()
+      await assert.rejects(each, { code: 'SLUICE_CANCELLED' })
+    }
+    await clock.advance(SLOT_GIVEN_BACK_MS)
+  }
+  const waiting = [1, 2].map((each) => pool.api.run(good, each, { timeout }))
+  letGo()
+  assert.deepEqual(await Promise.all(waiting), [1, 2])
+  assert.equal(Atomics.load(shared, 1), 2, 'tasks that were cancelled while they waited ran')
+})
+
+test('with several tasks to a thread, a cancelled one that still runs at its deadline ends its thread', async () => {
+  const { pool, clock } = await openShared(1)
+  await using _pool = pool
+  const { shared, reached } = gate()
+  const blocking = pool.api.run(good, shared, { name: 'hold', timeout: '10s' })
+  await reached(1)
+  await clock.advance(4_000)
+  blocking.cancel()
+  await assert.rejects(blocking, { code: 'SLUICE_CANCELLED' })
+  await clock.advance(6_000)
+  // What is handed to the thread before its end is known fails with it.
+  let answer: unknown
+  while (answer !== 'alive') {
+    answer = await pool.api.run(good, 'alive').catch((error: unknown) => {
+      assert.ok(hasCode(error, 'SLUICE_THREAD_CRASHED'))
+    })
+  }
+})
+
+test('with several tasks to a thread, one that is cancelled while its thread starts is not run', async () => {
+  const { pool } = await openShared(2)
+  await using _pool = pool
+  const first = gate()
+  const both = [1, 2].map(() => pool.api.run(good, first.shared, { name: 'wait' }))
+  await first.reached(2)
+  const second = gate()
+  const cancelled = pool.api.run(good, second.shared, { name: 'wait' })
+  cancelled.cancel()
+  await assert.rejects(cancelled, { code: 'SLUICE_CANCELLED' })
+  const thread = await pool.api.run<number>(good, undefined, { name: 'thread' })
+  first.open()
+  assert.equal((await Promise.all(both)).includes(thread), false)
+  assert.equal(Atomics.load(second.shared, 1), 0)
 })
 
 test('idle threads beyond the minimum end', async () => {

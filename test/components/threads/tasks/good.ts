@@ -19,4 +19,12 @@ export const hold = (shared: Int32Array): number => {
   Atomics.wait(shared, 0, 0)
   return threadId
 }
+/** The same without holding up its neighbours in the thread. */
+export const wait = async (shared: Int32Array): Promise<number> => {
+  Atomics.add(shared, 1, 1)
+  Atomics.notify(shared, 1)
+  const waiting = Atomics.waitAsync(shared, 0, 0)
+  if (waiting.async) await waiting.value
+  return threadId
+}
 export const notATask = 42
