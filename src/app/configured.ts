@@ -15,6 +15,8 @@ export interface Configured {
   readonly settings: Settings
   readonly pool: WorkerPool
   readonly init: Init
+  /** Takes hosts and the secrets of the configuration out of a text. */
+  readonly redact: (text: string) => string
 }
 
 export interface ConfiguredOptions {
@@ -34,6 +36,7 @@ export interface ConfiguredOptions {
 export function createConfigured(settings: Settings, options: ConfiguredOptions): Configured {
   const { name, definitions, health, clock, random, log, metrics, services } = options
   const { app, config } = settings
+  const redact = redactorOf(config.secrets)
   const pool = createPool(settings, options)
   observePool(metrics, 'app', pool)
   const init = new Init({
@@ -50,10 +53,10 @@ export function createConfigured(settings: Settings, options: ConfiguredOptions)
     random,
     log,
     metrics,
-    redact: redactorOf(config.secrets),
+    redact,
     onChange: () => services.advance(),
   })
-  return { settings, pool, init }
+  return { settings, pool, init, redact }
 }
 
 function createPool({ app }: Settings, { clock, log }: ConfiguredOptions): WorkerPool {

@@ -101,7 +101,7 @@ export function createParts(options: AppOptions<Components, UserSchemas>): AppPa
     readiness: () => state.readiness,
     started: () => state.listening,
     init: () => state.ifConfigured?.init,
-    services: () => services.status(),
+    services,
     mayDetail: detailAccess(health),
     hasToken: health.token !== undefined,
   })
@@ -119,6 +119,7 @@ function createServices({ name, clock, random, log, state, stopping, background 
     isReady: (component) => state.init.everConnected(component),
     reconnectMs: (component) => state.init.retryInMs(component),
     isEnabled: (service) => state.ifConfigured?.settings.serviceEnabled(service) ?? true,
+    redact: (text) => state.configured.redact(text),
     extras: (service, http) => ({
       http: http as unknown as Http,
       background,

@@ -4,8 +4,8 @@ import type { ServiceMark } from './http/openapi.ts'
 import { problem, retryAfterSeconds, type Problem } from './http/problem.ts'
 import { sendProblem } from './http/server.ts'
 import { recordingArgument, SkippedService } from './needs.ts'
-import { reconnectDelayMs } from './reconnect.ts'
 import { requestLog } from './request-log.ts'
+import { ServiceStart } from './service-start.ts'
 import type { Closer } from './shutdown.ts'
 import type { ServiceExtras, ServiceFunction, ServiceHandle, ServiceState, ServiceStatus } from './service.ts'
 import { waitOrAbort } from '../core/abort.ts'
@@ -13,10 +13,6 @@ import { isThenable } from '../core/async-result.ts'
 import type { Clock } from '../core/clock.ts'
 import { SluiceError, toError } from '../core/errors.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { LogLimit } from '../telemetry/log-limit.ts'
-
-/** A start that fails is told at most once a minute. */
-const LOG_EVERY_MS = 60_000
 
 export interface ServicesOptions {
   readonly clock: Clock
@@ -30,18 +26,21 @@ export interface ServicesOptions {
   readonly reconnectMs: (component: string) => number
   readonly extras: (service: string, http: FastifyInstance) => ServiceExtras
   readonly isEnabled: (service: string) => boolean
+  /** Takes hosts and secrets out of a text. */
+  readonly redact: (text: string) => string
 }
 
 interface Entry {
   readonly name: string
   readonly run: ServiceFunction<never>
   readonly needs: Set<string>
-  state: ServiceState
+  /** One whose start fails goes on `starting`. */
+  state: Exclude<ServiceState, 'failed'>
+  /** Why it is skipped. */
   reason: string | undefined
   handle: ServiceHandle | undefined
+  start: ServiceStart | undefined
   starting: Promise<void> | undefined
-  /** Monotonic time at which its start is tried again, while it failed. */
-  nextStartAt: number
 }
 
 export class Services {
@@ -72,8 +71,8 @@ export class Services {
       state: 'waiting',
       reason: undefined,
       handle: undefined,
+      start: undefined,
       starting: undefined,
-      nextStartAt: 0,
     }
     this.#entries.set(name, entry)
   }
@@ -123,28 +122,22 @@ export class Services {
         continue
       }
       entry.state = 'starting'
-      entry.starting = this.#startUntilUp(entry).catch(() => {})
+      entry.starting = this.#startUntilUp(entry, entry.handle).catch(() => {})
     }
   }
 
   status(): Readonly<Record<string, ServiceStatus>> {
-    return Object.fromEntries(
-      [...this.#entries.values()].map((entry) => [
-        entry.name,
-        {
-          name: entry.name,
-          state: entry.state,
-          needs: [...entry.needs],
-          waiting_for: entry.state === 'waiting' ? this.#waitingFor(entry) : [],
-          reason: entry.reason ?? null,
-        },
-      ]),
-    )
+    return Object.fromEntries([...this.#entries.values()].map((entry) => [entry.name, this.#statusOf(entry)]))
+  }
+
+  statusOf(name: string): ServiceStatus | undefined {
+    const entry = this.#entries.get(name)
+    return entry === undefined ? undefined : this.#statusOf(entry)
   }
 
   /** Is there one that has all it needs, and whose `start` has not succeeded? */
   get startsPending(): boolean {
-    return [...this.#entries.values()].some(({ state }) => state === 'starting' || state === 'failed')
+    return [...this.#entries.values()].some(({ state }) => state === 'starting')
   }
 
   get names(): readonly string[] {
@@ -155,7 +148,7 @@ export class Services {
   stoppers(): readonly Closer[] {
     this.#stop.abort(new SluiceError('SLUICE_SHUTDOWN', 'the app is stopping'))
     return [...this.#entries.values()].toReversed().flatMap((entry) => {
-      const wasUp = entry.state === 'running' || entry.state === 'starting' || entry.state === 'failed'
+      const wasUp = entry.state === 'running' || entry.state === 'starting'
       if (!wasUp) return []
       return [{ name: entry.name, close: (signal: AbortSignal) => this.#stopOne(entry, signal) }]
     })
@@ -201,28 +194,24 @@ export class Services {
     this.#options.log.info({ service: entry.name, reason }, `service ${entry.name} is skipped`)
   }
 
-  async #startUntilUp(entry: Entry): Promise<void> {
+  async #startUntilUp(entry: Entry, handle: ServiceHandle): Promise<void> {
     const { clock, random, log } = this.#options
-    const signal = this.#stop.signal
-    const limit = new LogLimit(clock, LOG_EVERY_MS)
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await entry.handle?.start?.(signal)
-        entry.state = 'running'
-        entry.reason = undefined
-        return
-      } catch (thrown) {
-        signal.throwIfAborted()
-        const error = toError(thrown)
-        entry.state = 'failed'
-        entry.reason = error.message
-        if (limit.take() !== undefined) {
-          log.error({ service: entry.name, attempt, err: error }, `service ${entry.name} did not start`)
-        }
-        const delayMs = reconnectDelayMs(attempt, random)
-        entry.nextStartAt = clock.monotonic() + delayMs
-        await clock.sleep(delayMs, { signal, keepAlive: false })
-      }
+    const start = (signal: AbortSignal): Promise<void> | void => handle.start?.(signal)
+    entry.start = new ServiceStart({ service: entry.name, start, clock, random, log })
+    await entry.start.run(this.#stop.signal)
+    entry.state = 'running'
+  }
+
+  #statusOf(entry: Entry): ServiceStatus {
+    const { name, needs, start } = entry
+    const starting = entry.state === 'starting'
+    const reason = starting ? start?.reason : entry.reason
+    return {
+      name,
+      state: starting && start?.failed ? 'failed' : entry.state,
+      needs: [...needs],
+      waiting_for: entry.state === 'waiting' ? this.#waitingFor(entry) : [],
+      reason: reason === undefined ? null : this.#options.redact(reason),
     }
   }
 
@@ -234,8 +223,7 @@ export class Services {
   #retryAfter(entry: Entry): number | undefined {
     if (entry.state === 'skipped') return undefined
     const waits = this.#waitingFor(entry).map((need) => this.#options.reconnectMs(need))
-    const startMs = entry.state === 'failed' ? entry.nextStartAt - this.#options.clock.monotonic() : 0
-    return retryAfterSeconds(Math.max(startMs, ...waits))
+    return retryAfterSeconds(Math.max(entry.start?.retryInMs ?? 0, ...waits))
   }
 
   #notReady(entry: Entry, requestId: string): Problem {

@@ -5,6 +5,7 @@ import { service, type Http } from '../../src/app/service.ts'
 import { hasCode, SluiceError } from '../../src/core/errors.ts'
 import { silentLogger, type Logger } from '../../src/telemetry/log.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
+import { recordingLogger, type RecordedLine } from '../telemetry/recording-logger.ts'
 import { fake, type FakeApi } from './fake-component.ts'
 
 const base = { name: 'demo', port: 0, host: '127.0.0.1', env: {}, logger: silentLogger } as const
@@ -301,4 +302,68 @@ test('Retry-After of a service whose start fails says when it is tried again', a
     await clock.advance(waitMs)
   }
   assert.equal((await fetch(`${app.address.url}/late`)).status, 200)
+})
+
+const until = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+
+test('a start that does not return is told once a minute, by name and for how long, until the app stops', async () => {
+  const clock = new ManualClock()
+  const lines: RecordedLine[] = []
+  const app = createApp({ ...base, clock, logger: recordingLogger(lines) })
+  app.service('slow', () => ({ start: until }))
+  await app.start()
+  await using stop = stopping(app, clock)
+  const told = () => lines.filter(({ level, service: name }) => level === 'warn' && name === 'slow')
+  await clock.advance(59_999)
+  assert.deepEqual(told(), [])
+  await clock.advance(1)
+  assert.deepEqual(
+    told().map(({ message }) => message),
+    ['the start of service slow has not returned for 60 s'],
+  )
+  await clock.advance(9 * 60_000 + 30_000)
+  assert.deepEqual(
+    told().map(({ runningMs }) => runningMs),
+    Array.from({ length: 10 }, (_, minute) => (minute + 1) * 60_000),
+  )
+  const shown: unknown = await (await fetch(`${app.address.url}/health/slow`)).json()
+  assert.deepEqual(shown, {
+    name: 'slow',
+    state: 'starting',
+    needs: [],
+    waiting_for: [],
+    reason: 'start has not returned for 630 s',
+  })
+  await stop[Symbol.asyncDispose]()
+  await clock.advance(5 * 60_000)
+  assert.equal(told().length, 10)
+})
+
+test('a start that fails and does not return when it is tried again shows both, and nothing once it has succeeded', async () => {
+  const clock = new ManualClock()
+  const gate = Promise.withResolvers<void>()
+  let starts = 0
+  const app = createApp({ ...base, clock, random: () => 1 })
+  app.service('late', () => ({
+    start: () => (++starts === 1 ? Promise.reject(new Error('not yet')) : gate.promise),
+  }))
+  await app.start()
+  await using _stop = stopping(app, clock)
+  const shown = async () => {
+    const { state, reason } = (await (await fetch(`${app.address.url}/health/late`)).json()) as {
+      readonly state: string
+      readonly reason: string | null
+    }
+    return { state, reason }
+  }
+  await clock.advance(0)
+  assert.deepEqual(await shown(), { state: 'failed', reason: 'not yet' })
+  await clock.advance(250 + 7_000)
+  assert.equal(starts, 2)
+  assert.deepEqual(await shown(), { state: 'failed', reason: 'not yet; start has not returned for 7 s' })
+  gate.resolve()
+  await clock.advance(0)
+  assert.deepEqual(await shown(), { state: 'running', reason: null })
+  assert.equal((await fetch(`${app.address.url}/health/constructor`)).status, 404)
 })

@@ -4,6 +4,7 @@ import { healthCode, healthWord, READY_STATUS, type HealthReport, type Readiness
 import type { Init } from '../init.ts'
 import { problem } from './problem.ts'
 import { sendProblem } from './server.ts'
+import type { Services } from '../services.ts'
 import type { Metrics } from '../../telemetry/metric.ts'
 
 export interface HealthRoutesOptions {
@@ -11,7 +12,7 @@ export interface HealthRoutesOptions {
   readonly started: () => boolean
   /** Undefined until the app starts. */
   readonly init: () => Init | undefined
-  readonly services: () => Readonly<Record<string, unknown>>
+  readonly services: Pick<Services, 'status' | 'statusOf'>
   readonly metrics: Metrics
   readonly mayDetail: (request: FastifyRequest) => boolean
   /** Is there a token, with which a refused client could come back? */
@@ -25,7 +26,7 @@ const JSON_TYPE = 'application/json; charset=utf-8'
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
 export function registerHealth(http: FastifyInstance, options: HealthRoutesOptions): void {
-  const { readiness, started, init, mayDetail, openapi } = options
+  const { readiness, started, init, services, mayDetail, openapi } = options
   const hidden = { schema: { hide: true } } as object
   const guarded = <T>(isPublic: boolean, read: (request: FastifyRequest) => T, type = JSON_TYPE) => {
     return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
@@ -53,7 +54,7 @@ export function registerHealth(http: FastifyInstance, options: HealthRoutesOptio
       server_ready: READY_STATUS[readiness()] === 200,
       infrastructure: init()?.status() ?? {},
       initialization_progress: init()?.progress ?? 0,
-      services: options.services(),
+      services: services.status(),
     }
     return reply.code(code).header('cache-control', 'no-store').send(report)
   })
@@ -65,7 +66,10 @@ export function registerHealth(http: FastifyInstance, options: HealthRoutesOptio
   http.get(
     '/health/:name',
     hidden,
-    guarded(false, (request) => init()?.statusOf((request.params as { readonly name: string }).name)),
+    guarded(false, (request) => {
+      const { name } = request.params as { readonly name: string }
+      return init()?.statusOf(name) ?? services.statusOf(name)
+    }),
   )
   http.get(
     '/metrics',
