@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { request } from 'node:http'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { createApp } from '../../src/app/app.ts'
 import type { HealthReport } from '../../src/app/health.ts'
@@ -139,6 +141,22 @@ test('detail shows what is wrong without hosts and secrets', async () => {
   assert.match((await get(port, '/metrics')).body, /^# HELP /)
 })
 
+test('why the start of a service failed is shown without hosts and secrets', async () => {
+  await using app = createApp(base)
+  app.service('broken', () => ({
+    start: () =>
+      Promise.reject(
+        new Error('connect ECONNREFUSED 10.1.2.3:5432 (postgres://app:hunter2@db.internal:5432/x)'),
+      ),
+  }))
+  await app.start()
+  for (const path of ['/health', '/health/broken']) {
+    const { body } = await get(app.address.port, path)
+    assert.match(body, /ECONNREFUSED <host>/)
+    assert.doesNotMatch(body, /10\.1\.2\.3|hunter2|db\.internal/)
+  }
+})
+
 test('detail is for this machine: a foreign name, or a proxy that speaks for another, gets none', async () => {
   await using app = createApp({ ...base, http: { hosts: 'any' } })
   await app.start()
@@ -154,6 +172,31 @@ test('detail is for this machine: a foreign name, or a proxy that speaks for ano
   }
   assert.equal((await get(port, '/metrics', { host: `localhost:${port}` })).status, 200)
   assert.equal((await get(port, '/metrics', { host: `[::1]:${port}` })).status, 200)
+})
+
+test('a proxy on this machine that asks by its address gets no detail: it says so in a header, or speaks HTTP/1.0', async () => {
+  await using app = createApp(base)
+  await app.start()
+  const { port } = app.address
+  const proxied = [
+    'forwarded',
+    'via',
+    'x-forwarded-for',
+    'x-forwarded-host',
+    'x-forwarded-proto',
+    'x-real-ip',
+  ]
+  for (const header of proxied) {
+    assert.equal((await get(port, '/metrics', { [header]: 'for=1.2.3.4' })).status, 403, header)
+  }
+  const bare = async (path: string, version: string): Promise<string> => {
+    const socket = connect(port, '127.0.0.1')
+    socket.end(`GET ${path} HTTP/${version}\r\nhost: 127.0.0.1:${port}\r\nconnection: close\r\n\r\n`)
+    return text(socket)
+  }
+  assert.match(await bare('/metrics', '1.1'), /^HTTP\/1\.1 200 /)
+  assert.match(await bare('/metrics', '1.0'), /^HTTP\/1\.1 403 /)
+  assert.match(await bare('/health', '1.0'), /^HTTP\/1\.1 200 [^]*\r\n\r\n\{"status":"ok"\}$/)
 })
 
 test('a token opens detail to everyone who has it, and with detail: token to nobody else', async () => {
