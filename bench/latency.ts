@@ -64,7 +64,7 @@ export const benchmark: Benchmark = {
         job_latency_p50_ms: of('sluice, enqueue to handler, p50'),
         job_latency_p99_ms: of('sluice, enqueue to handler, p99'),
         event_latency_p50_ms: of('sluice, commit to subscription, p50'),
-        job_latency_vs_graphile: ratio(
+        job_latency_vs_graphile_worker: ratio(
           rows,
           'sluice, enqueue to handler, p50',
           'graphile-worker, enqueue to handler, p50',

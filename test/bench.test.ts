@@ -46,6 +46,15 @@ test('npm run bench without a name lists all of them, and an unknown name is ref
   assert.match(unknown.stderr, /no benchmark "nothing"; there are: .*pool/)
 })
 
+test('each target of the page is a ratio of the stored report, and each peer of a ratio has its whole name', () => {
+  for (const file of globSync('results/*.json', { cwd: BENCH })) {
+    const { name, ratios } = JSON.parse(readFileSync(join(BENCH, file), 'utf8')) as Report
+    for (const { ratio } of CHAPTERS[name]?.targets ?? []) assert.ok(ratio in ratios, `${file}: no ${ratio}`)
+    // Compared over time by their names, by programs.
+    for (const ratio of Object.keys(ratios)) assert.doesNotMatch(ratio, /_vs_graphile$/)
+  }
+})
+
 const report: Report = {
   name: 'pool',
   versions: { node: '24.0.0', fastq: '1.20.1' },
