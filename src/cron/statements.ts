@@ -1,6 +1,6 @@
 /**
- * Statements of schedules in the cluster. Slots are decided on, and runs claimed, in one transaction that holds the row
- * of the schedule; whoever finds the row locked leaves it to the other. Every time is the database's.
+ * Statements of schedules in the cluster. Slots are decided on, and runs claimed, in one transaction that holds the rows
+ * of the schedules; whoever finds a row locked leaves it to the other. Every time is the database's.
  *
  *     queued ──claimed──▶ running ──▶ done | failed
  *       ▲ └──▶ skipped       │ failed or lost, and retries are left
@@ -35,31 +35,46 @@ where name = any($1::text[]) and ((paused_at is null and next_at <= clock_timest
     and r.queued <= clock_timestamp()))
 order by name = any($3::text[]), next_at nulls last, name limit $2 for update skip locked`
 
-/** in: $1 name · out: runs under way, and runs that wait */
-export const COUNT_OPEN = `
-select count(*) filter (where state = 'running')::int as running, count(*) filter (where state = 'queued')::int as queued
-from sluice.cron_run where name = $1 and finished is null`
-
-/** in: $1 name, $2 slots, $3 why they are skipped, or null · effect: their rows, each once */
+/**
+ * in, side by side: $1 names, $2 slots, $3 whether one beside an earlier run is left out; $4 runs that may wait
+ * effect: rows of the slots, each once · out: by name, how many of them are left out
+ */
 export const INSERT_SLOTS = `
-insert into sluice.cron_run (name, slot, state, err, finished)
-select $1, slot, case when $3::text is null then 'queued' else 'skipped' end, $3,
-  case when $3::text is null then null else clock_timestamp() end
-from unnest($2::timestamptz[]) as slot
-on conflict (name, slot) where manual is null do nothing`
+with asked as (
+  select * from unnest($1::text[], $2::timestamptz[], $3::boolean[]) with ordinality as a (name, slot, alone, place)),
+open as (
+  select name, count(*) filter (where state = 'running') as running, count(*) filter (where state = 'queued') as queued
+  from sluice.cron_run where name = any($1::text[]) and finished is null group by name),
+decided as (
+  select a.name, a.slot, a.place, case when o.queued >= $4::int then o.queued || ' runs wait already'
+    when a.alone and o.running + o.queued > 0 then 'an earlier run was under way' end as why
+  from asked a left join open o on o.name = a.name),
+made as (
+  insert into sluice.cron_run (name, slot, state, err, finished)
+  select name, slot, case when why is null then 'queued' else 'skipped' end, why,
+    case when why is null then null else clock_timestamp() end
+  from decided order by place
+  on conflict (name, slot) where manual is null do nothing returning name, state)
+select name, count(*)::int as skipped from made where state = 'skipped' group by name`
 
-/** in: $1 name, $2 next_at */
-export const MOVE_ON = `update sluice.cron set next_at = $2::timestamptz where name = $1`
+/** in, side by side: $1 names, $2 next_at */
+export const MOVE_ON = `
+update sluice.cron c set next_at = a.next_at
+from unnest($1::text[], $2::timestamptz[]) as a (name, next_at) where c.name = a.name`
 
-/** in: $1 name, $2 worker, $3 most, $4 whether runs may overlap · out: the runs claimed */
+/** in, side by side: $1 names, $2 whether their runs may overlap; $3 worker, $4 most · out: the runs claimed */
 export const CLAIM = `
 with picked as (
-  select id from sluice.cron_run
-  where name = $1 and finished is null and state = 'queued' and queued <= clock_timestamp()
-    and ($4::boolean or not exists (select from sluice.cron_run where name = $1 and finished is null and state = 'running'))
-    and exists (select from sluice.worker where id = $2::bigint and dead_at is null)
-  order by slot, id limit $3 for update skip locked)
-update sluice.cron_run r set state = 'running', owner = $2::bigint, attempt = attempt + 1, started = clock_timestamp()
+  select waiting.id from unnest($1::text[], $2::boolean[]) with ordinality as a (name, beside, place)
+  cross join lateral (
+    select id, slot from sluice.cron_run
+    where name = a.name and finished is null and state = 'queued' and queued <= clock_timestamp()
+      and (a.beside or not exists (
+        select from sluice.cron_run where name = a.name and finished is null and state = 'running'))
+    order by slot, id limit case when a.beside then $4::int else 1 end for update skip locked) waiting
+  where exists (select from sluice.worker where id = $3::bigint and dead_at is null)
+  order by a.place, waiting.slot, waiting.id limit $4::int)
+update sluice.cron_run r set state = 'running', owner = $3::bigint, attempt = attempt + 1, started = clock_timestamp()
 from picked where r.id = picked.id
 returning r.id::text as id, r.name, r.slot, r.attempt`
 

@@ -1,4 +1,7 @@
-/** One turn of a process: it decides on slots that are due, and claims runs that wait, all in one transaction. */
+/**
+ * One turn of a process: it decides on slots that are due, and claims runs that wait, all in one transaction. However
+ * many schedules there are, it is a handful of round trips: the rows, then everything that follows from them.
+ */
 import type { EngineDatabase, Transaction } from '../engine/database.ts'
 import { STATEMENT_TIMEOUT_MS } from '../engine/database.ts'
 import { letGoWhenIdle } from '../engine/let-go.ts'
@@ -6,7 +9,7 @@ import type { Logger } from '../telemetry/log.ts'
 import type { Missed, Overlap } from './api.ts'
 import { dueSlots, MAX_CAUGHT_UP } from './due.ts'
 import type { Expressions } from './expressions.ts'
-import { CLAIM, COUNT_OPEN, INSERT_SLOTS, LOCK_DUE, MOVE_ON } from './statements.ts'
+import { CLAIM, INSERT_SLOTS, LOCK_DUE, MOVE_ON } from './statements.ts'
 
 export interface Claimed {
   readonly id: string
@@ -26,8 +29,16 @@ interface DueRow {
   readonly due: boolean
 }
 
+interface Decision {
+  readonly row: DueRow
+  readonly slots: readonly number[]
+  readonly next: number | undefined
+}
+
 /** Schedules of one turn. */
 const MAX_SCHEDULES = 100
+/** Slots of one turn, and those of the schedule that exceeds it; the rest has the next turn. */
+const MAX_SLOTS = MAX_CAUGHT_UP
 
 export interface Turn {
   readonly worker: string
@@ -47,42 +58,65 @@ export function takeTurn(db: EngineDatabase, turn: Turn): PromiseLike<readonly C
         tx.query<DueRow>(LOCK_DUE, [turn.names, MAX_SCHEDULES, [...turn.expressions.unreadable]]),
         letGoWhenIdle(tx),
       ])
-      const claimed: Claimed[] = []
-      for (const row of rows) {
-        if (row.due) await decide(tx, row, turn)
-        const room = turn.room - claimed.length
-        if (room > 0) claimed.push(...(await claim(tx, row, turn.worker, room)))
-      }
+      if (rows.length === 0) return []
+      // Sent together, and run in this order: what is claimed may have been inserted just before.
+      const [, claimed] = await Promise.all([write(tx, decide(rows, turn)), claim(tx, rows, turn)])
       return claimed
     },
     { label: 'sluice.cron.turn', timeout: STATEMENT_TIMEOUT_MS, signal: turn.signal },
   )
 }
 
-/** One that cannot be read stays due, for another process or for better days. */
-async function decide(tx: Transaction, row: DueRow, { expressions, log }: Turn): Promise<void> {
-  const now = row.now.getTime()
-  const written = { name: row.name, expression: row.expr, timezone: row.tz }
-  const due = expressions.with(written, (expression) =>
-    dueSlots(expression, row.next_at?.getTime() ?? now, now, row.missed),
-  )
-  if (due === undefined) return
-  if (due.truncated)
-    log.warn({ schedule: row.name }, `more than ${MAX_CAUGHT_UP} slots were missed; the rest is left out`)
-  const slots = due.run.map((slot) => new Date(slot).toISOString())
-  if (slots.length > 0) await tx.execute(INSERT_SLOTS, [row.name, slots, await whyNot(tx, row, slots.length)])
-  await tx.execute(MOVE_ON, [row.name, due.next === undefined ? null : new Date(due.next).toISOString()])
+/** A schedule that cannot be read stays due, for another process or for better days. */
+function decide(rows: readonly DueRow[], { expressions, log }: Turn): readonly Decision[] {
+  const decisions: Decision[] = []
+  let slots = 0
+  for (const row of rows) {
+    if (!row.due || slots >= MAX_SLOTS) continue
+    const now = row.now.getTime()
+    const written = { name: row.name, expression: row.expr, timezone: row.tz }
+    const due = expressions.with(written, (expression) =>
+      dueSlots(expression, row.next_at?.getTime() ?? now, now, row.missed),
+    )
+    if (due === undefined) continue
+    if (due.truncated)
+      log.warn({ schedule: row.name }, `more than ${MAX_CAUGHT_UP} slots were missed; the rest is left out`)
+    slots += due.run.length
+    decisions.push({ row, slots: due.run, next: due.next })
+  }
+  return decisions
 }
 
-/** Slots that are caught up with are meant to run each, one after another. */
-async function whyNot(tx: Transaction, row: DueRow, slots: number): Promise<string | null> {
-  const open = await tx.queryOne<{ running: number; queued: number }>(COUNT_OPEN, [row.name])
-  const { running = 0, queued = 0 } = open ?? {}
-  if (queued >= MAX_CAUGHT_UP) return `${queued} runs wait already`
-  return row.overlap === 'skip' && slots === 1 && running + queued > 0 ? 'an earlier run was under way' : null
+async function write(tx: Transaction, decisions: readonly Decision[]): Promise<void> {
+  const slots = decisions.flatMap(({ row, slots: all }) => {
+    // Slots that are caught up with are meant to run each, one after another.
+    const alone = row.overlap === 'skip' && all.length === 1
+    return all.map((slot) => ({ name: row.name, at: timeOf(slot), alone }))
+  })
+  await Promise.all([
+    slots.length > 0 &&
+      tx.query(INSERT_SLOTS, [
+        slots.map(({ name }) => name),
+        slots.map(({ at }) => at),
+        slots.map(({ alone }) => alone),
+        MAX_CAUGHT_UP,
+      ]),
+    decisions.length > 0 &&
+      tx.execute(MOVE_ON, [decisions.map(({ row }) => row.name), decisions.map(({ next }) => timeOf(next))]),
+  ])
 }
 
-function claim(tx: Transaction, row: DueRow, worker: string, room: number): PromiseLike<readonly Claimed[]> {
-  const overlaps = row.overlap === 'allow'
-  return tx.query<Claimed & object>(CLAIM, [row.name, worker, overlaps ? room : 1, overlaps])
+async function claim(
+  tx: Transaction,
+  rows: readonly DueRow[],
+  { worker, room }: Turn,
+): Promise<readonly Claimed[]> {
+  if (room === 0) return []
+  const names = rows.map(({ name }) => name)
+  const overlaps = rows.map(({ overlap }) => overlap === 'allow')
+  return tx.query<Claimed & object>(CLAIM, [names, overlaps, worker, room])
+}
+
+function timeOf(ms: number | undefined): string | null {
+  return ms === undefined ? null : new Date(ms).toISOString()
 }

@@ -9,7 +9,7 @@ import { serverAt } from '../support/servers.ts'
 import { Ledger, listeningLogger, openNode, watchedClock } from './cluster-support.ts'
 
 const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { skip: server.skip, timeout: 240_000 }
 const UNKNOWN = `update sluice.cron set tz = 'Mars/Phobos' where name = 'broken'`
 
 test(
