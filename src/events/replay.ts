@@ -12,6 +12,7 @@ import { enqueueTasks } from '../engine/tasks/enqueue.ts'
 import type { SpilledHead } from '../engine/log/spill.ts'
 import type { StoredEvent } from './decode.ts'
 import type { SubscriberParts } from './parts.ts'
+import { inTransaction } from './transaction.ts'
 
 /** Pieces of a second in which the rate is kept. */
 const SLICES = 10
@@ -114,7 +115,7 @@ async function deliver(
 ): Promise<void> {
   const { engine, spec, attempts, row } = parts
   const outcome = spec.transaction
-    ? await inTransaction(parts, events, replay, signal)
+    ? await together(parts, events, replay, signal)
     : await attempts.run(events, { attempt: 1, signal, replay })
   signal.throwIfAborted()
   parts.delivered.add(events.length)
@@ -146,25 +147,24 @@ async function deliver(
   engine.wake.signal(`q${row.queue}`)
 }
 
-async function inTransaction(
-  { engine, attempts }: SubscriberParts,
+/** A transaction that failed leaves all of them to be tried again, each by itself. */
+async function together(
+  { engine, spec, attempts }: SubscriberParts,
   events: readonly StoredEvent[],
   replay: string,
   signal: AbortSignal,
 ): Promise<readonly (Error | undefined)[]> {
+  let error: Error | undefined
   try {
-    await engine.db.transaction(
-      async (tx) => {
-        const outcome = await attempts.run(events, { attempt: 1, signal, replay, tx })
-        const failure = outcome.find((error) => error !== undefined)
-        if (failure !== undefined) throw failure
-      },
-      { label: 'sluice.replay', signal },
-    )
-    return []
-  } catch (error) {
-    return events.map(() => toError(error))
+    error = await inTransaction({ engine, spec, label: 'sluice.replay', signal }, async (tx) => {
+      const outcome = await attempts.run(events, { attempt: 1, signal, replay, tx })
+      const failure = outcome.find((each) => each !== undefined)
+      if (failure !== undefined) throw failure
+    })
+  } catch (thrown) {
+    error = toError(thrown)
   }
+  return error === undefined ? [] : events.map(() => error)
 }
 
 function isAsked({ id, at }: { readonly id: string; readonly at: number }, row: ReplayRow): boolean {

@@ -9,40 +9,54 @@
  * A connection that is lost before the commit was sent counts: nothing of it was done, and a server that closes the
  * connection of each handler that takes its time would otherwise be met again and again.
  */
+import { backoffMs } from '../core/backoff.ts'
 import { hasCode, isSluiceError, SluiceError, toError, type ErrorCode } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Transaction } from '../engine/database.ts'
 import type { SubscriptionSpec } from './spec.ts'
 
 export interface DeliveryTransaction {
-  readonly engine: Pick<Engine, 'db'>
-  readonly spec: Pick<SubscriptionSpec, 'name'>
+  readonly engine: Pick<Engine, 'db' | 'clock' | 'random'>
+  readonly spec: Pick<SubscriptionSpec, 'name' | 'timeoutMs'>
   readonly label: string
   readonly signal: AbortSignal
 }
+
+/** The attempt's own timeout comes first, and names the subscription. */
+const GRACE_MS = 5_000
+/** Until there is a connection. One that is lost later has an attempt behind it. */
+const MAX_BEGINS = 6
+const BEGIN_BACKOFF = { baseMs: 20, capMs: 500 }
 
 /** Why the delivery failed; undefined where it is done. Rejects where that is not known, or no fault of it. */
 export async function inTransaction(
   { engine, spec, label, signal }: DeliveryTransaction,
   deliver: (tx: Transaction) => Promise<void>,
 ): Promise<Error | undefined> {
-  const at: { stage: 'waiting' | 'handler' | 'commit' } = { stage: 'waiting' }
-  try {
-    await engine.db.transaction(
-      async (tx) => {
+  const at: { stage: 'waiting' | 'handler' | 'commit'; failure?: unknown } = { stage: 'waiting' }
+  // Its own retries would run the handler again behind the attempt's back.
+  const options = { retries: 0, timeout: spec.timeoutMs + GRACE_MS, label, signal }
+  for (let begins = 1; ; begins++) {
+    try {
+      await engine.db.transaction(async (tx) => {
         at.stage = 'handler'
-        await deliver(tx)
+        await deliver(tx).catch((error: unknown) => {
+          at.failure = error
+          throw error
+        })
         at.stage = 'commit'
-      },
-      { label, signal },
-    )
-    return undefined
-  } catch (thrown) {
-    const error = toError(thrown)
-    signal.throwIfAborted()
-    if (at.stage === 'waiting' || hasCode(error, 'SLUICE_LEASE_LOST')) throw error
-    if (at.stage === 'commit' && hasNoAnswer(error)) throw error
-    return wentOn(error) ? afterAFailure(spec.name, error) : error
+      }, options)
+      return undefined
+    } catch (thrown) {
+      // As it was, without what the database says around it.
+      const error = toError(at.failure ?? thrown)
+      signal.throwIfAborted()
+      if (at.stage === 'handler' && !hasCode(error, 'SLUICE_LEASE_LOST')) return told(spec.name, error)
+      if (at.stage === 'commit' && !hasNoAnswer(error)) return error
+      if (at.stage !== 'waiting' || begins === MAX_BEGINS || !hasCode(error, 'SLUICE_UNAVAILABLE'))
+        throw error
+      await engine.clock.sleep(backoffMs(begins, engine.random(), BEGIN_BACKOFF), { signal })
+    }
   }
 }
 
@@ -60,21 +74,18 @@ function hasNoAnswer(error: Error): boolean {
   return NO_ANSWER.has(error.code) || (error.code === 'SLUICE_TIMEOUT' && sqlState(error) === undefined)
 }
 
-/** The handler caught the error of a statement, and the server takes no others in that transaction. */
-function wentOn(error: Error): boolean {
-  return sqlState(error) === '25P02'
-}
-
 function sqlState(error: Error): unknown {
   return isSluiceError(error) ? error.details?.['sqlstate'] : undefined
 }
 
-function afterAFailure(subscription: string, cause: Error): SluiceError {
+/** Says what is behind it where the handler caught the error of a statement: the server takes no others then. */
+function told(subscription: string, error: Error): Error {
+  if (sqlState(error) !== '25P02') return error
   return new SluiceError(
     'SLUICE_QUERY',
     `subscription "${subscription}": the handler went on after a statement of its transaction had failed`,
     {
-      cause,
+      cause: error,
       hint: 'Let the error of the statement reach the caller, or wrap what may fail in tx.transaction().',
     },
   )
