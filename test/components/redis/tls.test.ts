@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { recordingLogger, type RecordedLine } from '../../telemetry/recording-logger.ts'
 import { freePort, missingServerProgram, ownServer } from './own-server.ts'
 import { connectRedis, hasCode } from './support.ts'
 
@@ -12,7 +13,7 @@ const skip = (await missingServerProgram()) || noOpenssl
 
 test(
   'over TLS a certificate that nobody vouches for is refused, unless that is turned off',
-  { skip, timeout: 30_000 },
+  { skip, timeout: 60_000 },
   async () => {
     const dir = await mkdtemp(join(tmpdir(), 'sluice-redis-tls-'))
     try {
@@ -34,12 +35,18 @@ test(
         ...files,
       ])
       const addr = `rediss://localhost:${tlsPort}`
-      await using strict = await connectRedis({ addr }, { idle: true })
+      const lines: RecordedLine[] = []
+      const log = recordingLogger(lines)
+      await using strict = await connectRedis({ addr }, { idle: true, log })
       await assert.rejects(strict.connect(), (error) => {
         return hasCode('SLUICE_UNAVAILABLE')(error) && /self-signed certificate/.test(String(error))
       })
-      await using lax = await connectRedis({ addr, tlsRejectUnauthorized: false })
+      const warnings = (): readonly string[] =>
+        lines.filter(({ level }) => level === 'warn').map(({ message }) => message)
+      assert.deepEqual(warnings(), [])
+      await using lax = await connectRedis({ addr, tlsRejectUnauthorized: false }, { log })
       assert.equal(await lax.cache.set('a', '1'), true)
+      assert.deepEqual(warnings(), ['cache: certificates are not verified (tlsRejectUnauthorized: false)'])
       await using plain = await connectRedis(
         { addr: `localhost:${tlsPort}`, dialTimeout: '2s', readTimeout: '2s' },
         { idle: true },
@@ -52,8 +59,46 @@ test(
 )
 
 test(
+  'certificates that are expired or of another host are refused though their authority is trusted',
+  { skip, timeout: 60_000 },
+  async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'sluice-redis-tls-'))
+    const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')]
+    const openssl = (...args: readonly string[]): void => {
+      const made = spawnSync('openssl', args)
+      assert.equal(made.status, 0, String(made.stderr))
+    }
+    try {
+      for (const [host, days, pattern] of [
+        ['db.example', '2', /altnames|Host/],
+        ['localhost', '-1', /expired/],
+      ] as const) {
+        const request = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2'.split(' ')
+        const name = ['-subj', `/CN=${host}`, '-addext', `subjectAltName=DNS:${host}`]
+        openssl(...request, ...name, '-keyout', key, '-out', cert)
+        // Signed again, as `req` takes no end in the past.
+        openssl('x509', '-in', cert, '-signkey', key, '-days', days, '-out', cert)
+        const tlsPort = await freePort()
+        const files = ['--tls-cert-file', cert, '--tls-key-file', key, '--tls-ca-cert-file', cert]
+        const own = ['--tls-port', String(tlsPort), '--tls-auth-clients', 'no', ...files]
+        await using _server = await ownServer(own)
+        const addr = `rediss://localhost:${tlsPort}`
+        await using made = await connectRedis({ addr, tlsCa: cert }, { idle: true })
+        await assert.rejects(
+          made.connect(),
+          (error) => hasCode('SLUICE_UNAVAILABLE')(error) && pattern.test(String(error)),
+          host,
+        )
+      }
+    } finally {
+      await rm(dir, { recursive: true, force: true })
+    }
+  },
+)
+
+test(
   'a server that asks for the certificate of the client is given it',
-  { skip, timeout: 30_000 },
+  { skip, timeout: 60_000 },
   async () => {
     const dir = await mkdtemp(join(tmpdir(), 'sluice-redis-tls-'))
     try {
