@@ -27,6 +27,7 @@ import type { Scheduler } from './scheduler.ts'
 import type { CronConfig } from './section.ts'
 import { FINISH, FREE_LOST, GIVE_BACK, PRUNE, RETRY, UNTIL_NEXT } from './statements.ts'
 import { takeTurn, type Claimed } from './turn.ts'
+import { TurnHealth } from './turn-health.ts'
 
 export interface ClusterOptions extends LocalOptions {
   readonly context: ComponentContext<CronConfig>
@@ -49,6 +50,7 @@ export class ClusterScheduler implements Scheduler {
   readonly #engine: Engine
   readonly #calls: ClusterCalls
   readonly #expressions: Expressions
+  readonly #health: TurnHealth
   readonly #stopping = new AbortController()
   #loop: Promise<void> | undefined
   #offHint: (() => void) | undefined
@@ -61,7 +63,8 @@ export class ClusterScheduler implements Scheduler {
     this.#options = options
     this.#engine = engineOf({ db, clock, random, log, metrics, appName })
     this.#calls = new ClusterCalls(this.#engine)
-    this.#expressions = new Expressions(clock, log)
+    this.#expressions = new Expressions(clock, log, options.metrics.unreadable)
+    this.#health = new TurnHealth(clock, log, options.pollMs)
     this.#alarm = new Alarm(clock)
   }
 
@@ -69,11 +72,13 @@ export class ClusterScheduler implements Scheduler {
     await this.#engine.open(signal)
     signal.throwIfAborted()
     await this.#tell()
+    this.#health.succeeded()
     this.#offHint ??= this.#engine.wake.on(TOPIC, () => this.#alarm.ring())
     this.#loop ??= this.#run()
   }
 
   async check(signal: AbortSignal): Promise<void> {
+    this.#health.check()
     await this.#engine.db.queryOne('select 1 from sluice.meta', [], { signal, label: 'sluice.check' })
   }
 
@@ -156,7 +161,6 @@ export class ClusterScheduler implements Scheduler {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping
-    const { log } = this.#options
     while (!signal.aborted) {
       let waitMs = this.#options.pollMs
       try {
@@ -166,20 +170,26 @@ export class ClusterScheduler implements Scheduler {
         waitMs = Math.min(waitMs, await this.#untilNext())
         await this.schedules()
       } catch (error) {
-        if (!signal.aborted) log.debug({ err: toError(error) }, 'a look at the schedules failed')
+        if (!signal.aborted) {
+          this.#options.metrics.turnsFailed.add()
+          this.#health.failed(toError(error))
+        }
       }
       await this.#alarm.wait(waitMs, signal)
     }
   }
 
   async #turn(signal: AbortSignal): Promise<void> {
-    const { lease, db } = { lease: this.#engine.worker.lease, db: this.#engine.db }
-    const { runner, log } = this.#options
-    if (lease === undefined || lease.signal.aborted || this.#entries.size === 0) return
+    const { db, worker } = this.#engine
+    const { lease } = worker
+    const { runner, log, metrics } = this.#options
+    if (lease === undefined || lease.signal.aborted) return
+    if (this.#entries.size === 0) return this.#health.succeeded()
     const names = [...this.#entries.keys()]
-    const { id: worker } = lease
-    const expressions = this.#expressions
-    const claimed = await takeTurn(db, { worker, names, room: runner.free, expressions, log, signal })
+    const turn = { worker: lease.id, names, room: runner.free, expressions: this.#expressions, log, signal }
+    const { claimed, skipped } = await takeTurn(db, turn)
+    this.#health.succeeded()
+    for (const { name, skipped: times } of skipped) metrics.ran(name, 'skipped', times)
     if (claimed.length === 0) return
     moment('cron.claimed', claimed.length)
     for (const run of claimed) this.#start(run, lease)
@@ -199,7 +209,8 @@ export class ClusterScheduler implements Scheduler {
         this.#alarm.ring()
       }
     }
-    const request = { id: run.id, entry, slot: run.slot, attempt: run.attempt, signal: lease.signal }
+    const { id, slot, attempt, late } = run
+    const request = { id, entry, slot, attempt, lateMs: late ?? undefined, signal: lease.signal }
     this.#options.runner.run(
       request,
       end,
@@ -268,6 +279,7 @@ export class ClusterScheduler implements Scheduler {
     const lost = await db.query<{ name: string; state: string }>(FREE_LOST, [], { label: 'sluice.cron.lost' })
     for (const { name, state } of lost) {
       const then = state === 'queued' ? 'it runs again' : 'it is marked failed'
+      this.#options.metrics.ran(name, 'lost')
       this.#options.log.warn({ schedule: name }, `the process of a run of "${name}" is lost: ${then}`)
     }
     if (lost.length > 0) wake.signal(TOPIC)

@@ -8,6 +8,7 @@ import { toError } from '../core/errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { LogLimit } from '../telemetry/log-limit.ts'
 import { parseExpression, type Expression } from './expression.ts'
+import type { GaugeCell } from '../telemetry/metric.ts'
 
 /** Between two lines about one schedule. */
 const TELL_AGAIN_MS = 600_000
@@ -28,12 +29,15 @@ interface Unreadable {
 export class Expressions {
   readonly #clock: Clock
   readonly #log: Logger
+  readonly #count: GaugeCell
   readonly #parsed = new Map<string, Expression>()
   readonly #unreadable = new Map<string, Unreadable>()
 
-  constructor(clock: Clock, log: Logger) {
+  /** `count`: how many cannot be read. */
+  constructor(clock: Clock, log: Logger, count: GaugeCell) {
     this.#clock = clock
     this.#log = log
+    this.#count = count
   }
 
   /** Names of schedules that cannot be read here. */
@@ -51,6 +55,7 @@ export class Expressions {
     try {
       const computed = compute(this.#parse(written))
       this.#unreadable.delete(written.name)
+      this.#count.set(this.#unreadable.size)
       return computed
     } catch (error) {
       this.#tell(written, toError(error))
@@ -69,6 +74,7 @@ export class Expressions {
     const there = new Set(names)
     for (const known of [this.#parsed, this.#unreadable])
       for (const name of known.keys()) if (!there.has(name)) known.delete(name)
+    this.#count.set(this.#unreadable.size)
   }
 
   #parse({ name, expression, timezone }: Written): Expression {
@@ -87,6 +93,7 @@ export class Expressions {
         ? known.limit
         : new LogLimit(this.#clock, TELL_AGAIN_MS)
     this.#unreadable.set(name, { written, limit, problem: error.message })
+    this.#count.set(this.#unreadable.size)
     if (limit.take() === undefined) return
     const text = `schedule "${name}" as it stands in the database cannot be read here, so this process starts no slot of it`
     this.#log.error({ schedule: name, err: error }, text)

@@ -12,6 +12,7 @@ import type { Logger } from '../telemetry/log.ts'
 import type { CronRun, RunState, ScheduleStatus, StartedRun } from './api.ts'
 import { dueSlots, MAX_CAUGHT_UP } from './due.ts'
 import type { Entry, Plan } from './entry.ts'
+import type { CronMetrics } from './metrics.ts'
 import type { Outcome, Runner } from './runner.ts'
 import { unknownSchedule, type Scheduler } from './scheduler.ts'
 
@@ -24,6 +25,8 @@ interface Run {
   readonly id: string
   readonly slot: number
   readonly key: string | undefined
+  /** Asked for, not due. */
+  readonly manual: boolean
   state: RunState
   startedAt?: number
   finishedAt?: number
@@ -46,6 +49,7 @@ interface Schedule {
 export interface LocalOptions {
   readonly clock: Clock
   readonly log: Logger
+  readonly metrics: CronMetrics
   readonly runner: Runner
   readonly historySize: number
   readonly shutdownMs: number
@@ -117,7 +121,7 @@ export class LocalScheduler implements Scheduler {
     if (schedule.queue.length >= MAX_QUEUED) {
       throw new SluiceError('SLUICE_POOL_FULL', `schedule "${name}": ${MAX_QUEUED} runs wait already`)
     }
-    const run = this.#record(schedule, this.#options.clock.now(), 'queued', key)
+    const run = this.#record(schedule, this.#options.clock.now(), { manual: true, key })
     schedule.queue.push(run)
     this.#startQueued(schedule)
     return { id: run.id, created: true }
@@ -153,8 +157,8 @@ export class LocalScheduler implements Scheduler {
   async stopIntake(): Promise<void> {
     this.#state = 'stopped'
     this.#timer?.cancel()
-    for (const { queue } of this.#schedules.values()) {
-      for (const run of queue.splice(0)) this.#skip(run, 'the process is shutting down')
+    for (const schedule of this.#schedules.values()) {
+      for (const run of schedule.queue.splice(0)) this.#skip(schedule, run, 'the process is shutting down')
     }
   }
 
@@ -191,10 +195,12 @@ export class LocalScheduler implements Scheduler {
     // Slots that are caught up with are meant to run each, one after another.
     const catchesUp = due.run.length > 1
     for (const slot of due.run) {
-      const run = this.#record(schedule, slot, 'queued', undefined)
+      const run = this.#record(schedule, slot, { manual: false, key: undefined })
       const busy = schedule.running + schedule.queue.length > 0
-      if (plan.overlap === 'skip' && busy && !catchesUp) this.#skip(run, 'an earlier run was under way')
-      else if (schedule.queue.length >= MAX_QUEUED) this.#skip(run, `${MAX_QUEUED} runs wait already`)
+      if (plan.overlap === 'skip' && busy && !catchesUp)
+        this.#skip(schedule, run, 'an earlier run was under way')
+      else if (schedule.queue.length >= MAX_QUEUED)
+        this.#skip(schedule, run, `${MAX_QUEUED} runs wait already`)
       else schedule.queue.push(run)
     }
     this.#startQueued(schedule)
@@ -213,6 +219,8 @@ export class LocalScheduler implements Scheduler {
     run.state = 'running'
     run.startedAt = schedule.lastRunAt = clock.now()
     schedule.running++
+    const slot = new Date(run.slot)
+    const lateMs = run.manual ? undefined : run.startedAt - run.slot
     const end = async (outcome: Outcome): Promise<void> => {
       run.state = outcome.state
       run.finishedAt = clock.now()
@@ -221,11 +229,11 @@ export class LocalScheduler implements Scheduler {
       schedule.running--
       this.#startQueued(schedule)
     }
-    runner.run({ id: run.id, entry: schedule.entry, slot: new Date(run.slot), attempt: 1 }, end)
+    runner.run({ id: run.id, entry: schedule.entry, slot, attempt: 1, lateMs }, end)
   }
 
-  #record(schedule: Schedule, slot: number, state: RunState, key: string | undefined): Run {
-    const run: Run = { id: String(++this.#lastId), slot, key, state }
+  #record(schedule: Schedule, slot: number, asked: Pick<Run, 'manual' | 'key'>): Run {
+    const run: Run = { id: String(++this.#lastId), slot, ...asked, state: 'queued' }
     const { history } = schedule
     history.push(run)
     // What is still under way is never forgotten; its number is bounded by itself.
@@ -233,7 +241,8 @@ export class LocalScheduler implements Scheduler {
     return run
   }
 
-  #skip(run: Run, error: string): void {
+  #skip({ entry }: Schedule, run: Run, error: string): void {
+    this.#options.metrics.ran(entry.name, 'skipped')
     run.state = 'skipped'
     run.error = error
     run.finishedAt = this.#options.clock.now()

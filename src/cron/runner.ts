@@ -11,12 +11,15 @@ import type { Logger } from '../telemetry/log.ts'
 import { redactText } from '../telemetry/redact.ts'
 import type { Transaction } from '../components/postgres/api.ts'
 import type { Entry } from './entry.ts'
+import type { CronMetrics } from './metrics.ts'
 
 export interface RunRequest {
   readonly id: string
   readonly entry: Entry
   readonly slot: Date
   readonly attempt: number
+  /** After its slot; undefined for what has none, or was tried before. */
+  readonly lateMs: number | undefined
   /** Aborts the run. */
   readonly signal?: AbortSignal | undefined
 }
@@ -39,16 +42,18 @@ export class Runner {
   readonly #base: ComponentBase
   readonly #clock: Clock
   readonly #log: Logger
+  readonly #metrics: CronMetrics
   readonly #stopping = new AbortController()
   readonly #work = new Set<Promise<unknown>>()
   readonly #running = new Map<string, number>()
   /** Of no request: whoever registers a schedule or asks for a run must not lend its context to the function. */
   readonly #scope = new AsyncResource('sluice.cron')
 
-  constructor(base: ComponentBase, clock: Clock, log: Logger) {
+  constructor(base: ComponentBase, clock: Clock, log: Logger, metrics: CronMetrics) {
     this.#base = base
     this.#clock = clock
     this.#log = log
+    this.#metrics = metrics
   }
 
   /** Runs that may be started without waiting for a worker. */
@@ -64,6 +69,7 @@ export class Runner {
   /** Never rejects; `end` is what has to follow before a shutdown may go on. */
   run(request: RunRequest, end: (outcome: Outcome) => Promise<void>, invoke = WITHOUT_TRANSACTION): void {
     const { name } = request.entry
+    if (request.lateMs !== undefined) this.#metrics.late(name, request.lateMs)
     this.#running.set(name, this.running(name) + 1)
     const work = this.#scope
       .runInAsyncScope(() => this.#run(request, invoke))
@@ -71,6 +77,7 @@ export class Runner {
         const left = this.running(name) - 1
         if (left === 0) this.#running.delete(name)
         else this.#running.set(name, left)
+        this.#metrics.ran(name, outcome.state)
         return end(outcome)
       })
       .catch((error: unknown) =>

@@ -76,7 +76,8 @@ with picked as (
   order by a.place, waiting.slot, waiting.id limit $4::int)
 update sluice.cron_run r set state = 'running', owner = $3::bigint, attempt = attempt + 1, started = clock_timestamp()
 from picked where r.id = picked.id
-returning r.id::text as id, r.name, r.slot, r.attempt`
+returning r.id::text as id, r.name, r.slot, r.attempt, case when r.manual is null and r.attempt = 1
+  then extract(epoch from r.started - r.slot)::float8 * 1000 end as late`
 
 /** in: $1 run, $2 worker, $3 state, $4 error · out: nothing where it is another's by now */
 export const FINISH = `

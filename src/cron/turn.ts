@@ -16,6 +16,19 @@ export interface Claimed {
   readonly name: string
   readonly slot: Date
   readonly attempt: number
+  /** Milliseconds from its slot, by the database's clock; null for a run by hand, and for one that was tried before. */
+  readonly late: number | null
+}
+
+export interface Taken {
+  readonly claimed: readonly Claimed[]
+  /** Slots that were left out, for what runs or waits already. */
+  readonly skipped: readonly Skipped[]
+}
+
+interface Skipped {
+  readonly name: string
+  readonly skipped: number
 }
 
 interface DueRow {
@@ -50,7 +63,7 @@ export interface Turn {
   readonly signal: AbortSignal
 }
 
-export function takeTurn(db: EngineDatabase, turn: Turn): PromiseLike<readonly Claimed[]> {
+export function takeTurn(db: EngineDatabase, turn: Turn): PromiseLike<Taken> {
   return db.transaction(
     async (tx) => {
       // A process that freezes in here must not hold the rows for longer than its claims count.
@@ -58,10 +71,15 @@ export function takeTurn(db: EngineDatabase, turn: Turn): PromiseLike<readonly C
         tx.query<DueRow>(LOCK_DUE, [turn.names, MAX_SCHEDULES, [...turn.expressions.unreadable]]),
         letGoWhenIdle(tx),
       ])
-      if (rows.length === 0) return []
+      if (rows.length === 0) return { claimed: [], skipped: [] }
       // Sent together, and run in this order: what is claimed may have been inserted just before.
-      const [, claimed] = await Promise.all([write(tx, decide(rows, turn)), claim(tx, rows, turn)])
-      return claimed
+      const decisions = decide(rows, turn)
+      const [skipped, , claimed] = await Promise.all([
+        insert(tx, decisions),
+        moveOn(tx, decisions),
+        claim(tx, rows, turn),
+      ])
+      return { claimed, skipped }
     },
     { label: 'sluice.cron.turn', timeout: STATEMENT_TIMEOUT_MS, signal: turn.signal },
   )
@@ -87,23 +105,25 @@ function decide(rows: readonly DueRow[], { expressions, log }: Turn): readonly D
   return decisions
 }
 
-async function write(tx: Transaction, decisions: readonly Decision[]): Promise<void> {
+async function insert(tx: Transaction, decisions: readonly Decision[]): Promise<readonly Skipped[]> {
   const slots = decisions.flatMap(({ row, slots: all }) => {
     // Slots that are caught up with are meant to run each, one after another.
     const alone = row.overlap === 'skip' && all.length === 1
     return all.map((slot) => ({ name: row.name, at: timeOf(slot), alone }))
   })
-  await Promise.all([
-    slots.length > 0 &&
-      tx.query(INSERT_SLOTS, [
-        slots.map(({ name }) => name),
-        slots.map(({ at }) => at),
-        slots.map(({ alone }) => alone),
-        MAX_CAUGHT_UP,
-      ]),
-    decisions.length > 0 &&
-      tx.execute(MOVE_ON, [decisions.map(({ row }) => row.name), decisions.map(({ next }) => timeOf(next))]),
+  if (slots.length === 0) return []
+  return tx.query<Skipped & object>(INSERT_SLOTS, [
+    slots.map(({ name }) => name),
+    slots.map(({ at }) => at),
+    slots.map(({ alone }) => alone),
+    MAX_CAUGHT_UP,
   ])
+}
+
+async function moveOn(tx: Transaction, decisions: readonly Decision[]): Promise<void> {
+  if (decisions.length === 0) return
+  const names = decisions.map(({ row }) => row.name)
+  await tx.execute(MOVE_ON, [names, decisions.map(({ next }) => timeOf(next))])
 }
 
 async function claim(

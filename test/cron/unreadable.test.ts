@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Expressions } from '../../src/cron/expressions.ts'
+import { cronMetrics } from '../../src/cron/metrics.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { silentLogger } from '../../src/telemetry/log.ts'
+import { createMetrics } from '../../src/telemetry/metrics.ts'
+import type { GaugeCell } from '../../src/telemetry/metric.ts'
 import { ownDatabase } from '../support/own-database.ts'
 import { serverAt } from '../support/servers.ts'
 import { Ledger, listeningLogger, openNode, watchedClock } from './cluster-support.ts'
@@ -11,6 +14,10 @@ import { Ledger, listeningLogger, openNode, watchedClock } from './cluster-suppo
 const server = await serverAt('postgres')
 const options = { skip: server.skip, timeout: 240_000 }
 const UNKNOWN = `update sluice.cron set tz = 'Mars/Phobos' where name = 'broken'`
+
+function count(): GaugeCell {
+  return cronMetrics(createMetrics(), 'cron').unreadable
+}
 
 test(
   'a schedule that cannot be read stops itself alone, is told once, and named by the status',
@@ -83,7 +90,7 @@ test('what cannot be read is told again after a while, and at once when it was c
   const clock = new ManualClock()
   const errors: string[] = []
   const log = listeningLogger('error', (text) => void errors.push(text))
-  const expressions = new Expressions(clock, log)
+  const expressions = new Expressions(clock, log, count())
   const read = (expression: string): unknown =>
     expressions.with({ name: 'report', expression, timezone: 'UTC' }, () => true)
   for (let i = 0; i < 100; i++) assert.equal(read('never'), undefined)
@@ -102,13 +109,17 @@ test('what cannot be read is told again after a while, and at once when it was c
 })
 
 test('a problem is known before the schedule is due, and forgotten with it', () => {
-  const expressions = new Expressions(new ManualClock(), silentLogger)
+  const cell = count()
+  const expressions = new Expressions(new ManualClock(), silentLogger, cell)
+  assert.equal(cell.value, 0)
   const report = { name: 'report', expression: '@daily', timezone: 'Mars/Phobos' }
   expressions.look(report)
   assert.deepEqual([...expressions.unreadable], ['report'])
+  assert.equal(cell.value, 1)
   expressions.look({ ...report, timezone: 'UTC' })
   assert.deepEqual([...expressions.unreadable], [])
   expressions.look(report)
   expressions.keepOnly(['other'])
   assert.deepEqual([...expressions.unreadable], [])
+  assert.equal(cell.value, 0)
 })
