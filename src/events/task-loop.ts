@@ -2,18 +2,21 @@
  * Works on the tasks of one queue that have no key: deliveries that are tried again, events that wait for their time.
  *
  * Tasks are claimed a few at a time, `concurrency` runs at once. What a run says about its tasks is written until the
- * database has taken it, or the lease is lost, so that no task stays owned and forgotten.
+ * database has taken it, or the lease is lost, so that no task stays owned and forgotten. A claim that failed may have
+ * taken tasks all the same: what this worker owns and does not know of is given back.
  *
  * A task whose attempt before ended without an answer may have ended its process. It is claimed and run alone, so that
  * it takes no others along, whose attempts would be used up with its own.
  */
 import { backoffMs } from '../core/backoff.ts'
 import { deriveController, onAbort } from '../core/abort.ts'
+import type { Timer } from '../core/clock.ts'
 import { toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import { claimTasks } from '../engine/tasks/claim.ts'
 import { ClaimPosition } from '../engine/tasks/claim-position.ts'
 import { ackTasks, failTasks, releaseTasks, type Failed } from '../engine/tasks/finish.ts'
+import { dropUnknown } from '../engine/tasks/lots.ts'
 import type { HeldTask } from '../engine/tasks/task.ts'
 import type { Lease } from '../engine/worker/worker.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -42,12 +45,17 @@ export interface TaskLoopOptions {
 const BACKOFF = { baseMs: 100, capMs: 3_000 }
 /** What is left to others is not looked at before. */
 const LEFT_MS = 2_000
+/** A claim whose answer did not come is over by then, whatever became of it. */
+const UNSURE_MS = 20_000
+const DROP_EVERY_MS = 1_000
 
 export class TaskLoop {
   readonly #options: TaskLoopOptions
   readonly #stopping = new AbortController()
   readonly #aborting = new AbortController()
   readonly #runs = new Set<Promise<void>>()
+  /** Tasks whose ends are not written. */
+  readonly #held = new Set<string>()
   readonly #offHint: () => void
   /** Behind tasks that were claimed, where an open transaction keeps the server from clearing those away. */
   readonly #position: ClaimPosition
@@ -55,6 +63,11 @@ export class TaskLoop {
   #again = false
   /** Nothing is known yet of what there is: the first is taken alone. */
   #careful = true
+  /** Claims that failed, in a row. */
+  #failures = 0
+  #unsureUntil = -Infinity
+  #droppedAt = -Infinity
+  #retry: Timer | undefined
   paused = false
 
   constructor(options: TaskLoopOptions) {
@@ -72,7 +85,7 @@ export class TaskLoop {
 
   /** There may be something to do. */
   look(): void {
-    if (this.#stopping.signal.aborted || this.paused) return
+    if (this.#stopping.signal.aborted || (this.paused && !this.#isUnsure)) return
     if (this.#claiming !== undefined) {
       this.#again = true
       return
@@ -89,6 +102,7 @@ export class TaskLoop {
   async stop(signal?: AbortSignal): Promise<void> {
     this.#offHint()
     this.#stopping.abort()
+    this.#retry?.cancel()
     const release = onAbort(signal, (reason) => this.#aborting.abort(reason))
     try {
       await this.#claiming
@@ -99,30 +113,63 @@ export class TaskLoop {
   }
 
   async #claim(): Promise<void> {
-    const { engine, log, queue, concurrency, size, isSuspect } = this.#options
+    const { engine, queue, concurrency, size, isSuspect } = this.#options
     for (;;) {
       const lease = engine.worker.lease
+      if (lease === undefined || this.#stopping.signal.aborted) return
+      let tasks: readonly HeldTask[]
       const limit = this.#careful ? 1 : concurrency
       const free = limit - this.#runs.size
-      if (lease === undefined || free <= 0 || this.#stopping.signal.aborted || this.paused) return
-      let tasks: readonly HeldTask[]
+      const most = this.#careful ? 1 : free * size
       try {
-        const most = this.#careful ? 1 : free * size
-        tasks = await claimTasks(engine.db, queue, lease.id, most, this.#position)
+        if (this.#isUnsure) await this.#dropUnknown(lease)
+        if (free <= 0 || this.#stopping.signal.aborted || this.paused) return
+        tasks = await claimTasks(engine.db, queue, lease.id, most, this.#position, () => this.#claimFailed())
       } catch (error) {
-        log.debug({ err: toError(error) }, 'tasks of events could not be claimed')
+        this.#claimFailed(error)
         return
       }
-      const wasCareful = this.#careful
+      this.#failures = 0
       if (tasks.length > 0) this.#careful = tasks.some(isSuspect)
       for (let from = 0; from < tasks.length; from += size) this.#begin(tasks.slice(from, from + size), lease)
-      if (tasks.length < (wasCareful ? 1 : free * size)) return
+      if (tasks.length < most) return
     }
   }
 
+  get #isUnsure(): boolean {
+    return this.#options.engine.clock.monotonic() <= this.#unsureUntil
+  }
+
+  /** It may have taken tasks all the same, and its statement may be under way still: nobody else would look after them. */
+  #claimFailed(error?: unknown): void {
+    const { engine, log } = this.#options
+    this.#unsureUntil = engine.clock.monotonic() + UNSURE_MS
+    if (error !== undefined) log.debug({ err: toError(error) }, 'tasks of events could not be claimed')
+    this.#lookLater(10 + backoffMs(++this.#failures, engine.random(), BACKOFF))
+  }
+
+  #lookLater(ms: number): void {
+    this.#retry?.cancel()
+    if (this.#stopping.signal.aborted) return
+    this.#retry = this.#options.engine.clock.setTimer(() => this.look(), ms, { keepAlive: false })
+  }
+
+  /** No claim is under way. */
+  async #dropUnknown(lease: Lease): Promise<void> {
+    const { engine, queue } = this.#options
+    const now = engine.clock.monotonic()
+    if (now < this.#droppedAt + DROP_EVERY_MS) return
+    this.#droppedAt = now
+    this.#lookLater(DROP_EVERY_MS)
+    const dropped = await dropUnknown(engine.db, queue, lease.id, [], this.#held)
+    if (dropped > 0) engine.wake.signal(`q${queue}`)
+  }
+
   #begin(tasks: readonly HeldTask[], lease: Lease): void {
+    for (const { id } of tasks) this.#held.add(id)
     const run = this.#run(tasks, lease).finally(() => {
       this.#runs.delete(run)
+      for (const { id } of tasks) this.#held.delete(id)
       this.look()
     })
     this.#runs.add(run)
