@@ -27,9 +27,15 @@ export interface BreakerOptions {
 /** With defaults filled in. */
 export type ResolvedBreaker = Required<Omit<BreakerOptions, 'onChange'>> & Pick<BreakerOptions, 'onChange'>
 
+export const DEFAULT_WINDOW: RateWindow = Object.freeze({
+  durationMs: 10_000,
+  minimumCalls: 20,
+  failureRate: 0.5,
+})
+
 const defaults = Object.freeze({
   consecutive: 5,
-  window: Object.freeze({ durationMs: 10_000, minimumCalls: 20, failureRate: 0.5 }),
+  window: DEFAULT_WINDOW,
   resetMs: 30_000,
   probes: 1,
   successesToClose: 1,

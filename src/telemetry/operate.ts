@@ -61,7 +61,10 @@ export interface OperationLimits {
   readonly maxWaiting: number
   /** The setting of maxWaiting, or of what lets more run at once, for the hint of that refusal: `REDIS_MAX_WAITING`. */
   readonly raise?: string
-  /** Failures in a row that open the breaker; 0 for none. */
+  /**
+   * Failures in a row that open the breaker; 0 for none. It also opens when half of the calls within ten seconds failed,
+   * and there were at least 20 of them, and at least as many as this says.
+   */
   readonly breakerThreshold: number
   /** Milliseconds that the breaker stays open before a probe. */
   readonly breakerResetMs: number

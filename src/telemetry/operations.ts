@@ -6,6 +6,7 @@ import { Deadlines } from '../core/deadlines.ts'
 import { parseDuration } from '../core/duration.ts'
 import { invalidArgument, type SluiceError } from '../core/errors.ts'
 import { Breaker } from '../policy/breaker.ts'
+import { DEFAULT_WINDOW } from '../policy/breaker-options.ts'
 import { RetryBudget } from '../policy/retry-budget.ts'
 import { Slots } from '../pool/slots.ts'
 import type { Logger } from './log.ts'
@@ -101,6 +102,11 @@ function createBreaker(options: OperationsOptions, observer: OperationObserver):
     name: component,
     clock,
     consecutive: limits.breakerThreshold,
+    // Where fewer failures in a row mean nothing, so do fewer calls of which half fail.
+    window: {
+      ...DEFAULT_WINDOW,
+      minimumCalls: Math.max(DEFAULT_WINDOW.minimumCalls, limits.breakerThreshold),
+    },
     resetMs: limits.breakerResetMs,
     onChange: (state, previous) => observer.breakerChanged(state, previous),
   })

@@ -68,7 +68,7 @@ export interface RedisOptions {
 
 /** Commands of pipelines count one by one, so that the driver's queue may hold more than there are operations. */
 const MAX_QUEUED_COMMANDS = 200_000
-/** One lost connection fails all that it carried, so the threshold is a burst and not a few calls. */
+/** One lost connection fails all that it carried, so it takes a burst and not a few calls: in a row, or half of so many. */
 const BREAKER_THRESHOLD = 50
 /** Short, as a connection that came back has proved itself by a PING: the breaker is for the time until a freeze is found. */
 const BREAKER_RESET_MS = 250
