@@ -13,6 +13,7 @@ import { addOwnChores, Chores } from './maintenance.ts'
 import { migrateEngine } from './migrate.ts'
 import { Queues } from './queues.ts'
 import { repairRestored } from './restore.ts'
+import { Turns } from './tasks/lone.ts'
 import { CHANNEL, Wake } from './wake.ts'
 import { Worker } from './worker/worker.ts'
 
@@ -40,6 +41,8 @@ export class Engine {
   readonly worker: Worker
   readonly chores: Chores
   readonly facts: Facts
+  /** Of tasks that may have ended their process. */
+  readonly lone = new Turns()
   #users = 0
   #opening: Promise<void> | undefined
   #closing: Promise<void> | undefined

@@ -10,8 +10,8 @@ import { toError } from '../core/errors.ts'
 import { STATEMENT_TIMEOUT_MS } from '../engine/database.ts'
 import type { Engine } from '../engine/engine.ts'
 import { OFFERED } from '../engine/tasks/keyed-offers.ts'
+import { IS_JOBS } from '../engine/tasks/lone.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { IS_JOBS } from './admin/queues.ts'
 
 export interface UnhandledJobs {
   readonly queue: string

@@ -27,19 +27,13 @@ suite('workers', { concurrency: 4 }, () => {
     // Nobody waits for the end of the lease: the lock of the process is free.
     await mine.db.execute(`update sluice.worker set ttl = '1 hour' where id = $1`, [program.id])
     program.child.kill('SIGKILL')
-    const tasks = await claimed(mine, queue, 3)
+    const tasks = await claimed(mine, queue, 5)
+    // Which of them the process died of nobody knows: none has lost an attempt.
     assert.deepEqual(
       tasks.map(({ attempt, errs }) => ({ attempt, errors: errs?.map(({ error }) => error) })),
-      Array.from({ length: 3 }, () => ({ attempt: 2, errors: ['worker lost'] })),
+      Array.from({ length: 5 }, () => ({ attempt: 1, errors: ['worker lost'] })),
     )
-    const dead = await mine.db.query<{ why: string; errs: unknown[] }>('select why, errs from sluice.dead')
-    assert.deepEqual(
-      dead.map(({ why, errs }) => [why, errs.length]),
-      [
-        ['worker lost', 1],
-        ['worker lost', 1],
-      ],
-    )
+    assert.deepEqual(await mine.db.query('select why from sluice.dead'), [])
   })
 
   test('what a frozen process answers when it wakes up changes nothing', options, async () => {

@@ -70,7 +70,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'where (select mine from turn) and case when true then false when w.dead_at is null then false',
     proof: {
       test: LOTS,
-      name: 'the lot of a dead worker is freed with its attempt counted, and its late ends change nothing',
+      name: 'the lot of a dead worker is freed, its attempt given back, and its late ends change nothing',
     },
   },
   {
@@ -82,7 +82,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 't.id = any($1::bigint[]) returning t.id)',
     proof: {
       test: LOTS,
-      name: 'the lot of a dead worker is freed with its attempt counted, and its late ends change nothing',
+      name: 'the lot of a dead worker is freed, its attempt given back, and its late ends change nothing',
     },
   },
   {

@@ -11,6 +11,7 @@
  */
 
 import { isWorkerLock, REAP_LOCK, workerLock } from '../locks.ts'
+import { IS_JOBS, MAX_BESIDE } from '../tasks/lone.ts'
 
 /** in: $1 name, $2 info · out: id */
 export const REGISTER =
@@ -116,6 +117,9 @@ export const FREE_BATCH = 1_000
  * out: queue, freed, dead: how many tasks became ready again, and how many had no attempt left
  * effect: tasks of the dead are ready again, or in sluice.dead
  *
+ * A death counts as an attempt of the job that ran alone, and of no other (tasks/lone.ts): one that was held beside others
+ * has its attempt back.
+ *
  * Owners are found by skipping from one to the next in their index: there are as many as workers, however many tasks.
  * One whose row is gone altogether is as dead as can be.
  */
@@ -126,15 +130,22 @@ owners(id) as (
   union all
   select (select owner from sluice.task where owner > o.id order by owner limit 1) from owners o where o.id is not null),
 gone as materialized (
-  select o.id from owners o left join sluice.worker w on w.id = o.id
+  select o.id, w.info ->> 'alone' as alone from owners o left join sluice.worker w on w.id = o.id
   where o.id is not null and case when w.id is null then true when w.dead_at is null then false
     else w.dead_at < clock_timestamp() - interval '${freeAfterSilenceMs} ms' end),
-lost as materialized (
-  select t.id, t.attempt < t.max_attempt as again,
-    jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'attempt', t.attempt, 'error', 'worker lost')) as err
+held as materialized (
+  select t.id, t.attempt, t.max_attempt, coalesce((t.errs -> -1 ->> 'beside')::int, 0) as beside,
+    exists (select from sluice.queue q where q.id = t.queue and ${IS_JOBS}) as shares,
+    t.id::text = (select alone from gone where id = t.owner) as alone
   from sluice.task t where t.owner = any(array(select id from gone)) order by t.id limit ${FREE_BATCH} for update skip locked),
+lost as materialized (
+  select h.id, c.counts, not c.counts or h.attempt + h.beside < h.max_attempt as again,
+    jsonb_build_array(jsonb_build_object('at', clock_timestamp(), 'attempt', h.attempt, 'error', 'worker lost')
+      || case when h.shares then jsonb_build_object('beside', case when c.counts then h.beside
+        else least(h.beside + 1, ${MAX_BESIDE}) end) else '{}' end) as err
+  from held h cross join lateral (select not h.shares or (h.alone and h.beside > 0) is true as counts) c),
 freed as (
-  update sluice.task t set owner = null,
+  update sluice.task t set owner = null, attempt = t.attempt - case when l.counts then 0 else 1 end,
     errs = case when jsonb_array_length(coalesce(t.errs, '[]')) >= ${MAX_ERRORS} then (t.errs - 0) || l.err
       else coalesce(t.errs, '[]') || l.err end
   from lost l where t.id = l.id and l.again returning t.queue),

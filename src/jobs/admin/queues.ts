@@ -3,12 +3,11 @@ import { nearest } from '../../config/nearest.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { EngineDatabase } from '../../engine/database.ts'
 import type { Engine } from '../../engine/engine.ts'
+import { IS_JOBS } from '../../engine/tasks/lone.ts'
 import type { GroupStats, QueueStats } from '../api.ts'
 
 const MAX_REASON = 500
 const IN_STATS = 'Names of queues are in stats().'
-/** Of jobs, whose names have no slash; queues of subscriptions and of the engine itself have one. */
-export const IS_JOBS = `position('/' in q.name) = 0`
 
 /** Claims look at the row of the queue, so that a pause holds from the next claim on. */
 export async function pauseQueue(

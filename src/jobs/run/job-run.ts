@@ -60,6 +60,7 @@ export class JobRun implements JobContext<unknown>, DeadlineEntry {
   /** Its end was stored already, in the handler's transaction. */
   isStored = false
   batch: RunBatch | undefined = undefined
+  onEnd: (() => void) | undefined = undefined
   deadlineAt = 0
   deadlineList: DeadlineList | undefined = undefined
   deadlinePrevious: DeadlineEntry | undefined = undefined

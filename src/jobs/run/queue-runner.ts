@@ -11,6 +11,7 @@ import { backoffMs } from '../../core/backoff.ts'
 import { SluiceError, toError } from '../../core/errors.ts'
 import type { Failed } from '../../engine/tasks/finish.ts'
 import { moment } from '../../engine/moments.ts'
+import { isSuspect } from '../../engine/tasks/lone.ts'
 import type { HeldTask } from '../../engine/tasks/task.ts'
 import type { Lease } from '../../engine/worker/worker.ts'
 import { LogLimit } from '../../telemetry/log-limit.ts'
@@ -21,6 +22,7 @@ import { Rest } from './rest.ts'
 import type { QueueRunnerOptions, RunnerFacts } from './runner-options.ts'
 import type { Station } from './station.ts'
 import { Stations } from './stations.ts'
+import { Suspects } from './suspects.ts'
 
 const RETRY = { baseMs: 100, capMs: 5_000 } as const
 const LOG_EVERY_MS = 60_000
@@ -38,6 +40,7 @@ const UNKNOWN_MAX_MS = 300_000
 export class QueueRunner {
   readonly #options: QueueRunnerOptions
   readonly #stations = new Stations()
+  readonly #suspects: Suspects
   readonly #sources: readonly TaskSource[]
   readonly #rest: Rest
   readonly #heldCheck: HeldCheck
@@ -59,6 +62,10 @@ export class QueueRunner {
     const { engine, queueId, queueName } = options
     this.#options = options
     this.#rest = new Rest(engine.clock)
+    this.#suspects = new Suspects(
+      engine,
+      (station) => !this.#stopped && this.#stations.find(station.job.name) === station,
+    )
     this.#heldCheck = new HeldCheck(engine)
     this.#log = new LogLimit(engine.clock, LOG_EVERY_MS)
     const host: SourceHost = {
@@ -131,6 +138,7 @@ export class QueueRunner {
   /** Claims nothing for it any more, waits for what runs, and for its ends to be stored. */
   async remove(station: Station): Promise<void> {
     this.#stations.retire(station)
+    this.#suspects.clear(station)
     await station.idle()
     await Promise.all(this.#ends.map((ends) => ends.idle()))
     this.#stations.forget(station)
@@ -141,6 +149,7 @@ export class QueueRunner {
     if (this.#stopped) return
     this.#stopped = true
     this.#rest.ring()
+    this.#suspects.clear()
     for (const station of this.#stations) station.clear()
   }
 
@@ -155,7 +164,8 @@ export class QueueRunner {
     await settled(this.#stations.idle(), AbortSignal.any([grace.signal, signal]))
     timer.cancel()
     for (const station of this.#stations) station.giveUp(reason)
-    await settled(Promise.all([this.#loop, ...this.#ends.map((ends) => ends.idle())]), signal)
+    await settled(Promise.all([this.#loop, this.#suspects.idle()]), signal)
+    await settled(Promise.all(this.#ends.map((ends) => ends.idle())), signal)
   }
 
   /** After `drain`. What could not be stored by the signal's abort is dropped: the next owner runs it again. */
@@ -172,6 +182,7 @@ export class QueueRunner {
     const now = this.#options.engine.clock.monotonic()
     const delay = this.#stations.size > 1 ? UNKNOWN_MIN_MS : 0
     this.#stations.yieldHeld(now, delay)
+    this.#suspects.yieldHeld(now)
     void this.#check(CHECK_AFTER_MS)
     void this.#tickSources()
     if (this.#stopped || this.#loop === undefined) return
@@ -217,6 +228,7 @@ export class QueueRunner {
     for (const source of this.#sources) source.reset()
     for (const ends of this.#ends) ends.drop()
     this.#ends = []
+    this.#suspects.lose()
     for (const station of this.#stations) station.lose(lease.signal.reason)
   }
 
@@ -263,7 +275,8 @@ export class QueueRunner {
     const { queueName, engine } = this.#options
     const station = this.#stations.find(task.name ?? queueName)
     if (station !== undefined && isCurrent) {
-      station.accept(task, ends)
+      if (isSuspect(task)) this.#suspects.accept(task, ends, station)
+      else station.accept(task, ends)
       return
     }
     const { id, attempt, lot } = task
@@ -309,6 +322,7 @@ export class QueueRunner {
 
   *#ids(): Iterable<string> {
     yield* this.#stations.ids()
+    yield* this.#suspects.ids()
     for (const ends of this.#ends) yield* ends.ids()
   }
 

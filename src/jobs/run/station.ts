@@ -42,6 +42,8 @@ export interface StationOptions {
 interface Held {
   readonly task: HeldTask
   readonly ends: Ends
+  /** Of one that is in no call of the handler with others. Called when it has ended here, or will not begin. */
+  readonly onEnd?: (() => void) | undefined
 }
 
 /** Failed attempts are told of at warn no more often than this, for each job. */
@@ -112,6 +114,14 @@ export class Station implements RunHost {
 
   accept(task: HeldTask, ends: Ends): void {
     this.#buffer.push({ task, ends })
+  }
+
+  /** As the others, and by itself where the handler takes several at once. Resolves when it has ended, or will not begin. */
+  runAlone(task: HeldTask, ends: Ends): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#buffer.push({ task, ends, onEnd: resolve })
+    this.pump()
+    return promise
   }
 
   /** Starts what there is room for. */
@@ -197,6 +207,7 @@ export class Station implements RunHost {
     for (let held = this.#buffer.shift(); held !== undefined; held = this.#buffer.shift()) {
       const { id, attempt, lot } = held.task
       held.ends.released.add({ id, attempt, lot, delay })
+      held.onEnd?.()
     }
   }
 
@@ -210,7 +221,7 @@ export class Station implements RunHost {
 
   /** Forgets what was claimed under a lease that is no more. */
   lose(reason: unknown): void {
-    while (this.#buffer.shift() !== undefined);
+    for (let held = this.#buffer.shift(); held !== undefined; held = this.#buffer.shift()) held.onEnd?.()
     this.abort(reason)
   }
 
@@ -253,8 +264,11 @@ export class Station implements RunHost {
   #startBatch(batch: Extract<StationHandler, { kind: 'batch' }>, now: number): number {
     const runs: JobRun[] = []
     while (runs.length < batch.size && this.#buffer.length > 0) {
+      const isAlone = this.#buffer.peek()?.onEnd !== undefined
+      if (isAlone && runs.length > 0) break
       const run = this.#take(now)
       if (run !== undefined) runs.push(run)
+      if (isAlone) break
     }
     if (runs.length === 0) return 0
     this.#taken += 1
@@ -266,8 +280,12 @@ export class Station implements RunHost {
 
   #take(now: number): JobRun | undefined {
     const held = this.#buffer.shift()
-    if (held === undefined || held.ends.lease.signal.aborted) return undefined
+    if (held === undefined || held.ends.lease.signal.aborted) {
+      held?.onEnd?.()
+      return undefined
+    }
     const run = new JobRun(this, held.task, held.ends, now)
+    run.onEnd = held.onEnd
     this.#running.add(run)
     this.metrics.waitSeconds.observe(Math.max(0, (this.#options.clock.now() - held.task.run_at) / 1_000))
     return run
@@ -283,6 +301,7 @@ export class Station implements RunHost {
     this.metrics.runSeconds.observe(ms / 1_000)
     if (run.batch === undefined) this.#freeSlot()
     else run.batch.ended()
+    run.onEnd?.()
     if (this.#running.size > 0) return
     this.#idle?.resolve()
     this.#idle = undefined
