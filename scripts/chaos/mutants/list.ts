@@ -26,8 +26,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'claim-without-skip-locked',
     takes: 'those who claim at once pass over what another is claiming',
     file: 'src/engine/tasks/claim-sql.ts',
-    find: "${ready('k.id', 'for update skip locked')}",
-    replace: "${ready('k.id', '')}",
+    find: "${ready(`k.id, k.prio, k.run_at, ${SIZE_OF('k')}`, 'for update skip locked')}",
+    replace: "${ready(`k.id, k.prio, k.run_at, ${SIZE_OF('k')}`, '')}",
     proof: { test: CLAIM, name: 'sixteen that claim at once never get a task twice, and get all of them' },
   },
   {

@@ -18,6 +18,20 @@ import { UNIQ_AT_CLAIM } from './unique-name.ts'
 /** Bodies above this are not packed into a lot: an answer of 2,000 tasks has 16 MiB at most. */
 const MAX_PACKED_BYTES = 8_192
 
+/**
+ * Bytes of the bodies of one claim, but for those of a lot, and for a single one of more: an answer is one text, which
+ * must not outgrow what a string may hold, nor take longer than a statement may.
+ */
+export const MAX_CLAIM_BYTES = 8_388_608
+
+/** Of the rows of `c`, the first ones by this order that are not too large together. What is cut off is ready as before. */
+export const withinBytes = (order: string): string => `array(select c.id from c
+    where (select sum(c.size) from c) <= ${MAX_CLAIM_BYTES} or c.id = any(array(
+      select d.id from (select c.id, c.size, sum(c.size) over (order by ${order}) as upto from c) d
+      where d.upto - d.size < ${MAX_CLAIM_BYTES})))`
+/** Known without reading a body that is stored elsewhere. */
+export const SIZE_OF = (t: string): string => `octet_length(coalesce(${t}.body, '')) as size`
+
 /** Lots of a queue that may be open at once: whoever claims looks past all of their tasks. Then tasks are taken by ones. */
 const MAX_OPEN_LOTS = 8
 /** Shard of tasks without a key that a window names (unique.ts): they may be replaced while they wait, so a lot takes none. */
@@ -51,8 +65,8 @@ const TAKE = `
 update sluice.task t set owner = the_worker, attempt = t.attempt + 1, uniq = ${UNIQ_AT_CLAIM}`
 
 const byOnes = (into: string): string => `
-with c as materialized (${ready('k.id', 'for update skip locked')}),
-u as (${TAKE} where t.id = any(array(select c.id from c)) returning ${HELD})
+with c as materialized (${ready(`k.id, k.prio, k.run_at, ${SIZE_OF('k')}`, 'for update skip locked')}),
+u as (${TAKE} where t.id = any(${withinBytes('c.prio, c.run_at, c.id')}) returning ${HELD})
 select json_agg(row_to_json(u))::text ${into} from u`
 
 /** Whether it may go without a write of its own. */
@@ -85,10 +99,10 @@ select array_agg(c.id) filter (where c.plain), array_agg(c.id) filter (where not
 from (${ready(`${LOT_COLUMNS}, ${PLAIN}`, '')}) c`
 
 const takeThese = (ids: string, into: string): string => `
-with u as (
-  ${TAKE} where t.id = any(array(
-    select x.id from sluice.task x where x.id = any(${ids}) and x.owner is null for update skip locked))
-  returning ${HELD})
+with c as materialized (
+  select x.id, x.prio, x.run_at, ${SIZE_OF('x')} from sluice.task x
+  where x.id = any(${ids}) and x.owner is null for update skip locked),
+u as (${TAKE} where t.id = any(${withinBytes('c.prio, c.run_at, c.id')}) returning ${HELD})
 select json_agg(row_to_json(u))::text, cardinality(${ids}) - count(*) ${into} from u`
 
 const OWN_SNAPSHOTS = `

@@ -10,7 +10,7 @@
  * holds the lease of the shard offers, so that nobody but the head of a lane is ever offered.
  */
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
-import { HELD } from './claim-sql.ts'
+import { HELD, SIZE_OF, withinBytes } from './claim-sql.ts'
 import { KEY_SHARDS, type KeyedClaim } from './keyed.ts'
 import type { HeldTask } from './task.ts'
 import { UNIQ_AT_CLAIM } from './unique-name.ts'
@@ -58,14 +58,14 @@ export async function offerKeyed(
  */
 const TAKE = `
 with c as materialized (
-  select t.id from sluice.task t
+  select t.id, t.prio, ${SIZE_OF('t')} from sluice.task t
   where t.queue = $1 and t.shard ${OFFERED} and t.key is not null and t.owner is null
     and coalesce(t.name, $4) = any($3::text[]) and t.run_at <= (select clock_timestamp())
     and exists (select from sluice.worker where id = $2 and dead_at is null)
     and not exists (select from sluice.queue where id = $1 and paused_at is not null)
   order by t.prio, t.id limit $5 for update of t skip locked)
 update sluice.task t set owner = $2, attempt = t.attempt + 1, shard = t.shard - ${KEY_SHARDS}, uniq = ${UNIQ_AT_CLAIM}
-where t.id = any(array(select id from c)) returning ${HELD}`
+where t.id = any(${withinBytes('c.prio, c.id')}) returning ${HELD}`
 
 export async function takeOffered(
   db: EngineDatabase,

@@ -9,7 +9,7 @@
  * - One that the owner of its shard has no handler for is offered to the others (tasks/keyed-offers.ts).
  */
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
-import { HELD } from './claim-sql.ts'
+import { HELD, SIZE_OF, withinBytes } from './claim-sql.ts'
 import type { HeldTask } from './task.ts'
 import { UNIQ_AT_CLAIM } from './unique-name.ts'
 
@@ -46,12 +46,13 @@ export interface KeyedClaim {
 
 /**
  * in: $1 queue, $2 worker, $3 ids, $4 their shards, $5 the epochs of those
- * out: the tasks, in no order
+ * out: the tasks, in no order; fewer where they are large, the first ones then
  * effect: their owner and attempt
  */
 export const CLAIM_KEYED = `
 with c as materialized (
-  select t.id from unnest($3::bigint[], $4::smallint[], $5::bigint[]) as a(id, shard, epoch)
+  select t.id, a.n, ${SIZE_OF('t')}
+    from unnest($3::bigint[], $4::smallint[], $5::bigint[]) with ordinality as a(id, shard, epoch, n)
     join sluice.task t on t.id = a.id and t.shard = a.shard
     join sluice.lease l on l.kind = 'q' and l.ref = $1 and l.shard = a.shard and l.owner = $2 and l.epoch = a.epoch
   where t.queue = $1 and t.owner is null and t.run_at <= (select clock_timestamp())
@@ -59,7 +60,7 @@ with c as materialized (
     and not exists (select from sluice.queue where id = $1 and paused_at is not null)
   for update of t skip locked)
 update sluice.task t set owner = $2, attempt = t.attempt + 1, uniq = ${UNIQ_AT_CLAIM}
-where t.id = any(array(select id from c))
+where t.id = any(${withinBytes('c.n')})
 returning ${HELD}`
 
 /** Those of the tasks that are the worker's now, in the order asked for. */
