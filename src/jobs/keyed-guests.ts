@@ -28,6 +28,7 @@ export class KeyedGuests {
   #lookedAt = -Infinity
   #unsureUntil = -Infinity
   #droppedAt = -Infinity
+  #dropping: Promise<unknown> | undefined
 
   constructor(host: SourceHost, options: KeyedGuestsOptions) {
     this.#host = host
@@ -48,7 +49,6 @@ export class KeyedGuests {
     const { engine, queueId, queueName, names } = this.#host
     const now = engine.clock.monotonic()
     if (!this.#isStale && now - this.#lookedAt < READ_EVERY_MS) return []
-    await this.#dropUnknown(lease, now)
     this.#isStale = false
     this.#lookedAt = now
     try {
@@ -63,6 +63,23 @@ export class KeyedGuests {
       this.#unsureUntil = now + UNSURE_MS
       throw error
     }
+  }
+
+  /**
+   * What was taken by a statement whose answer was lost is this worker's, and nobody knows of it. Claims wait for it, and
+   * none may be under way (`isQuiet`): what one has just claimed is not known of either.
+   */
+  async dropUnknown(lease: Lease, isQuiet: boolean): Promise<void> {
+    const { engine, queueId, held } = this.#host
+    const now = engine.clock.monotonic()
+    const isDue = now <= this.#unsureUntil && now >= this.#droppedAt + DROP_EVERY_MS
+    if (this.#dropping === undefined && held !== undefined && isQuiet && isDue) {
+      this.#droppedAt = now
+      this.#dropping = dropUnknownKeyed(engine.db, queueId, lease.id, held()).finally(
+        () => (this.#dropping = undefined),
+      )
+    }
+    await this.#dropping
   }
 
   /** It has come to an end here, or was given back. */
@@ -97,13 +114,5 @@ export class KeyedGuests {
     engine.wake.signal(offerTopic(queueId))
     const gone = new Set(refused.map(({ id }) => id))
     return tasks.filter(({ id }) => !gone.has(id))
-  }
-
-  /** What was taken by a statement whose answer was lost is this worker's, and nobody knows of it. */
-  async #dropUnknown(lease: Lease, now: number): Promise<void> {
-    const { engine, queueId, held } = this.#host
-    if (held === undefined || now > this.#unsureUntil || now < this.#droppedAt + DROP_EVERY_MS) return
-    this.#droppedAt = now
-    await dropUnknownKeyed(engine.db, queueId, lease.id, held())
   }
 }

@@ -90,6 +90,7 @@ export class KeyedSource implements TaskSource {
     await Promise.resolve()
     await this.#offering
     if (this.#closing !== undefined || !(await this.#isActive())) return []
+    await this.#guests.dropUnknown(lease, this.#claims === 0)
     this.#claims += 1
     try {
       return await this.#claimAny(lease, limit)
