@@ -3,7 +3,8 @@
  * behind the open port.
  */
 import type { Component, ComponentContext, Inspection } from '../app/component.ts'
-import { SluiceError, toError } from '../core/errors.ts'
+import { backoffMs } from '../core/backoff.ts'
+import { hasCode, SluiceError, toError } from '../core/errors.ts'
 import { createJobsApi } from './jobs-api.ts'
 import type { Jobs } from './api.ts'
 import { Registry, type Registered } from './registry.ts'
@@ -12,6 +13,8 @@ import type { JobsConfig } from './section.ts'
 
 /** What `drain` needs beyond the time that jobs are given: for their signals, and for storing their ends. */
 const DRAIN_EXTRA_MS = 4_000
+/** Between two attempts to begin with a handler. */
+const RETRY = { baseMs: 200, capMs: 5_000 } as const
 /** A queue whose claims fail for so long makes the component unhealthy. */
 const STALE_MS = 30_000
 
@@ -25,6 +28,9 @@ class JobsComponent implements Component<Jobs> {
   readonly api: Jobs
   readonly drainMs: number
   #runtime: JobsRuntime | undefined
+  /** Handlers that could not begin yet, and why. */
+  readonly #late = new Map<Registered, Error>()
+  readonly #closing = new AbortController()
 
   constructor(context: ComponentContext<JobsConfig>) {
     this.#context = context
@@ -58,6 +64,13 @@ class JobsComponent implements Component<Jobs> {
       idempotent: true,
       label: 'sluice.check',
     })
+    for (const [{ job, stopped }, cause] of this.#late) {
+      if (stopped) continue
+      throw new SluiceError('SLUICE_UNAVAILABLE', `jobs called "${job.name}" cannot be run yet`, {
+        retryable: true,
+        cause,
+      })
+    }
     for (const [queue, facts] of Object.entries(runtime.facts())) {
       if (facts.failures === 0 || (facts.claimedMsAgo ?? STALE_MS) < STALE_MS) continue
       throw new SluiceError('SLUICE_UNAVAILABLE', `jobs of the queue "${queue}" cannot be claimed`, {
@@ -79,6 +92,7 @@ class JobsComponent implements Component<Jobs> {
   async close(signal: AbortSignal): Promise<void> {
     const runtime = this.#runtime
     this.#runtime = undefined
+    this.#closing.abort()
     await runtime?.close(signal)
   }
 
@@ -100,10 +114,31 @@ class JobsComponent implements Component<Jobs> {
   }
 
   #begin(registered: Registered): void {
-    const { log, name } = this.#context
-    this.#runtime?.run(registered).catch((error: unknown) => {
-      log.error({ err: toError(error) }, `${name}: jobs called "${registered.job.name}" cannot be run`)
-    })
+    const runtime = this.#runtime
+    if (runtime !== undefined) void this.#start(runtime, registered)
+  }
+
+  /** Again and again, as a database may be away for a moment; what is wrong with the program is so each time. */
+  async #start(runtime: JobsRuntime, registered: Registered): Promise<void> {
+    const { clock, random, log, name } = this.#context
+    const { signal } = this.#closing
+    for (let failures = 1; this.#runtime === runtime && !registered.stopped; failures++) {
+      try {
+        await runtime.run(registered)
+        break
+      } catch (thrown) {
+        const error = toError(thrown)
+        const isFinal = hasCode(error, 'SLUICE_CONFIG')
+        const what = `${name}: jobs called "${registered.job.name}" cannot be run${isFinal ? '' : ' yet'}`
+        if (isFinal) log.error({ err: error }, what)
+        else if (failures === 1) log.warn({ err: error }, what)
+        if (isFinal) break
+        this.#late.set(registered, error)
+        const ms = RETRY.baseMs / 2 + backoffMs(failures, random(), RETRY)
+        await clock.sleep(ms, { signal }).catch(() => {})
+      }
+    }
+    this.#late.delete(registered)
   }
 }
 
