@@ -53,7 +53,7 @@ export interface UniqueOptions {
   readonly for?: Duration | undefined
   /**
    * One that still waits is given the new data, priority, group and due time, and keeps its key: debouncing. While one
-   * runs, another is queued. @default false
+   * runs, another is queued. Not with `for`. @default false
    */
   readonly replace?: boolean | undefined
 }

@@ -1,6 +1,6 @@
 /** From the option `unique` of a job to how its task is stored. */
 import { durationMs } from '../core/duration.ts'
-import { invalidArgument } from '../core/errors.ts'
+import { invalidArgument, SluiceError } from '../core/errors.ts'
 import { UNIQUE_WHILE_QUEUED } from '../engine/tasks/unique-name.ts'
 import type { UniqueOptions } from './api.ts'
 
@@ -27,6 +27,13 @@ export function uniqueOf(job: string, unique: string | UniqueOptions): Unique {
   const more = replace ? { replace } : {}
   if (window !== undefined) {
     if (during !== undefined) throw invalidArgument(`${what}: for`, 'no "while" beside it', window)
+    if (replace) {
+      throw new SluiceError(
+        'SLUICE_INVALID_ARGUMENT',
+        `${what}: "for" and "replace" do not go together: within the time, new data would be dropped once the job runs`,
+        { hint: 'To debounce, leave "for" out and give the job a delay.' },
+      )
+    }
     return { uniq: `${job}:${key}`, windowMs: durationMs(window, `${what}: for`), ...more }
   }
   if (during !== undefined && during !== 'queued' && during !== 'running') {
