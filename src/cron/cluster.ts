@@ -166,8 +166,8 @@ export class ClusterScheduler implements Scheduler {
       try {
         await this.#tell()
         await this.#tidy()
-        await this.#turn(signal)
-        waitMs = Math.min(waitMs, await this.#untilNext())
+        const retryMs = await this.#turn(signal)
+        waitMs = Math.min(waitMs, await this.#untilNext(retryMs))
         await this.schedules()
       } catch (error) {
         if (!signal.aborted) {
@@ -179,20 +179,24 @@ export class ClusterScheduler implements Scheduler {
     }
   }
 
-  async #turn(signal: AbortSignal): Promise<void> {
+  /** Milliseconds until a run is tried again. */
+  async #turn(signal: AbortSignal): Promise<number> {
     const { db, worker } = this.#engine
     const { lease } = worker
     const { runner, log, metrics } = this.#options
-    if (lease === undefined || lease.signal.aborted) return
-    if (this.#entries.size === 0) return this.#health.succeeded()
+    if (lease === undefined || lease.signal.aborted) return Infinity
+    if (this.#entries.size === 0) {
+      this.#health.succeeded()
+      return Infinity
+    }
     const names = [...this.#entries.keys()]
     const turn = { worker: lease.id, names, room: runner.free, expressions: this.#expressions, log, signal }
-    const { claimed, skipped } = await takeTurn(db, turn)
+    const { claimed, skipped, retryMs } = await takeTurn(db, turn)
     this.#health.succeeded()
     for (const { name, skipped: times } of skipped) metrics.ran(name, 'skipped', times)
-    if (claimed.length === 0) return
-    moment('cron.claimed', claimed.length)
+    if (claimed.length > 0) moment('cron.claimed', claimed.length)
     for (const run of claimed) this.#start(run, lease)
+    return retryMs ?? Infinity
   }
 
   #start(run: Claimed, lease: Lease): void {
@@ -289,7 +293,7 @@ export class ClusterScheduler implements Scheduler {
       })
   }
 
-  async #untilNext(): Promise<number> {
+  async #untilNext(retryMs: number): Promise<number> {
     // What cannot be read stays due: it is looked at again with each poll, and must not keep this process awake.
     const { unreadable } = this.#expressions
     const names = [...this.#entries.keys()].filter((name) => !unreadable.has(name))
@@ -297,6 +301,6 @@ export class ClusterScheduler implements Scheduler {
       label: 'sluice.cron.next',
     })
     // A millisecond later, so that the database's clock is there by then.
-    return Math.max(LEAST_WAIT_MS, (row?.ms ?? Infinity) + 1)
+    return Math.max(LEAST_WAIT_MS, Math.min(row?.ms ?? Infinity, retryMs) + 1)
   }
 }

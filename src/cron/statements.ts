@@ -144,6 +144,12 @@ export const UNTIL_NEXT = `
 select extract(epoch from min(next_at) - clock_timestamp())::float8 * 1000 as ms
 from sluice.cron where name = any($1::text[]) and paused_at is null`
 
+/** in: $1 names · out: milliseconds until a run that waits for its next attempt is due; those that are due are not meant */
+export const UNTIL_RETRY = `
+select extract(epoch from min(queued) - clock_timestamp())::float8 * 1000 as ms
+from sluice.cron_run
+where name = any($1::text[]) and finished is null and state = 'queued' and queued > clock_timestamp()`
+
 /** Keys of users, and those made for runs without one, are told apart by a mark. */
 export const USER_KEY = 'k:'
 export const OWN_KEY = 'r:'

@@ -9,7 +9,7 @@ import type { Logger } from '../telemetry/log.ts'
 import type { Missed, Overlap } from './api.ts'
 import { dueSlots, MAX_CAUGHT_UP } from './due.ts'
 import type { Expressions } from './expressions.ts'
-import { CLAIM, INSERT_SLOTS, LOCK_DUE, MOVE_ON } from './statements.ts'
+import { CLAIM, INSERT_SLOTS, LOCK_DUE, MOVE_ON, UNTIL_RETRY } from './statements.ts'
 
 export interface Claimed {
   readonly id: string
@@ -24,6 +24,8 @@ export interface Taken {
   readonly claimed: readonly Claimed[]
   /** Slots that were left out, for what runs or waits already. */
   readonly skipped: readonly Skipped[]
+  /** Until a run is tried again. */
+  readonly retryMs: number | null
 }
 
 interface Skipped {
@@ -66,12 +68,15 @@ export interface Turn {
 export function takeTurn(db: EngineDatabase, turn: Turn): PromiseLike<Taken> {
   return db.transaction(
     async (tx) => {
-      // A process that freezes in here must not hold the rows for longer than its claims count.
-      const [rows] = await Promise.all([
+      // Asked for before the rows: what becomes due in between is among them. Those that were due before wait for
+      // something else. A process that freezes in here must not hold the rows for longer than its claims count.
+      const [[retry], rows] = await Promise.all([
+        tx.query<{ ms: number | null }>(UNTIL_RETRY, [turn.names]),
         tx.query<DueRow>(LOCK_DUE, [turn.names, MAX_SCHEDULES, [...turn.expressions.unreadable]]),
         letGoWhenIdle(tx),
       ])
-      if (rows.length === 0) return { claimed: [], skipped: [] }
+      const retryMs = retry?.ms ?? null
+      if (rows.length === 0) return { claimed: [], skipped: [], retryMs }
       // Sent together, and run in this order: what is claimed may have been inserted just before.
       const decisions = decide(rows, turn)
       const [skipped, , claimed] = await Promise.all([
@@ -79,7 +84,7 @@ export function takeTurn(db: EngineDatabase, turn: Turn): PromiseLike<Taken> {
         moveOn(tx, decisions),
         claim(tx, rows, turn),
       ])
-      return { claimed, skipped }
+      return { claimed, skipped, retryMs }
     },
     { label: 'sluice.cron.turn', timeout: STATEMENT_TIMEOUT_MS, signal: turn.signal },
   )
