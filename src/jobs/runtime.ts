@@ -10,6 +10,7 @@ import { engineOf, releaseEngine, type Engine } from '../engine/engine.ts'
 import { queueStats } from './admin/queues.ts'
 import { sweep } from './admin/sweep.ts'
 import type { QueueStats } from './api.ts'
+import { ConnectionShare } from './connection-share.ts'
 import { Enqueuer } from './enqueuer.ts'
 import { limitedSources } from './limits-source.ts'
 import type { Registered } from './registry.ts'
@@ -35,6 +36,7 @@ export class JobsRuntime {
   readonly #started = new Set<QueueRunner>()
   readonly #deadlines: Deadlines
   readonly #progress: ProgressWriter
+  readonly #connections: ConnectionShare
   /** Of no request: whoever wakes a runner must not lend its context to handlers. */
   readonly #scope = new AsyncResource('sluice.jobs')
   readonly engine: Engine
@@ -53,6 +55,7 @@ export class JobsRuntime {
     this.engine = engineOf({ db, clock, random, log, metrics, appName, notify: config.notify })
     this.#deadlines = new Deadlines(clock)
     this.#progress = new ProgressWriter(this.engine)
+    this.#connections = new ConnectionShare(db, log)
     this.enqueuer = new Enqueuer(this.engine, context.name)
     this.unhandled = new Unhandled({
       engine: this.engine,
@@ -98,10 +101,11 @@ export class JobsRuntime {
     // The last handler that it had may have taken it along meanwhile.
     while (!this.#stopped && !this.#started.has(runner)) runner = await this.#runnerOf(job.queue)
     if (this.#stopped || registered.stopped) return
+    const concurrency = registered.options.concurrency ?? job.concurrency ?? config.concurrency
     const station = new Station({
       job,
       handler,
-      concurrency: registered.options.concurrency ?? job.concurrency ?? config.concurrency,
+      concurrency,
       clock,
       random,
       log,
@@ -112,6 +116,7 @@ export class JobsRuntime {
     })
     const owner = runner
     registered.attach(station, () => this.#remove(owner, station))
+    if (isTransactional(registered)) this.#connections.add(station, concurrency)
     runner.add(station)
     this.unhandled.announce()
   }
@@ -188,7 +193,7 @@ export class JobsRuntime {
       return { kind: 'batch', run: handler as never, size: options.batch }
     }
     const single = handler as Parameters<typeof transactional>[2]
-    if ('transaction' in options && options.transaction === true) {
+    if (isTransactional({ handler, options })) {
       return { kind: 'single', run: transactional(this.engine.db, job, single) }
     }
     return { kind: 'single', run: single }
@@ -197,6 +202,7 @@ export class JobsRuntime {
   /** The last handler of a queue takes its runner along, and what that holds: leases of shards, places in limits. */
   async #remove(runner: QueueRunner, station: Station): Promise<void> {
     await runner.remove(station)
+    this.#connections.remove(station)
     this.unhandled.announce()
     if (!runner.isEmpty || this.#stopped) return
     this.#runners.delete(runner.queueName)
@@ -257,6 +263,11 @@ export class JobsRuntime {
       this.#tickLater()
     }, TICK_MS)
   }
+}
+
+function isTransactional({ handler, options }: Pick<Registered, 'handler' | 'options'>): boolean {
+  const isSingle = !(handler instanceof URL) && !('batch' in options && options.batch !== undefined)
+  return isSingle && 'transaction' in options && options.transaction === true
 }
 
 /** Where `drain` was not called: at most a second for what runs. */

@@ -124,6 +124,7 @@ class PostgresComponent implements Component<Postgres> {
       target: this.#mainTarget(),
       applicationName: appName,
       connectTimeoutMs: config.connectTimeout,
+      maxOpenConns: config.maxOpenConns,
     }
   }
 

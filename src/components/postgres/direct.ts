@@ -14,6 +14,8 @@ export interface DirectSettings {
   readonly target: Target
   readonly applicationName: string
   readonly connectTimeoutMs: number
+  /** Of the pool of the main thread, at most. */
+  readonly maxOpenConns: number
 }
 
 export const DIRECT = Symbol.for('sluice.postgres.direct')
