@@ -5,11 +5,14 @@
  */
 import type { Engine } from '../../engine/engine.ts'
 import { inOpenLot } from '../../engine/tasks/claim-sql.ts'
+import { IS_JOBS } from '../../engine/tasks/lone.ts'
 import { cancelTopic } from '../run/queue-runner.ts'
 import { checkId } from './rows.ts'
 
-/** in: $1 id · out: queue, owner, key of the job · effect: it is gone */
-const CANCEL = `delete from sluice.task where id = $1 returning queue, owner is not null or ${inOpenLot('task', 'task.queue')} as running`
+/** in: $1 id · out: queue of the job, whether it runs · effect: it is gone; what is no job stays, such as an event that waits */
+const CANCEL = `
+delete from sluice.task t using sluice.queue q where t.id = $1 and q.id = t.queue and ${IS_JOBS}
+returning t.queue, t.owner is not null or ${inOpenLot('t', 't.queue')} as running`
 
 /** in: $1 group, $2 limit · out: as above */
 const CANCEL_GROUP = `
