@@ -85,9 +85,11 @@ test('a job that was taken over by a process that dies is run by the next that c
   heir.api.handle(Y, ({ attempt }) => void log.push(`y2, attempt ${attempt}`))
   await guest.close()
   // As the reaper does it.
-  await it.db.execute('update sluice.task set owner = null where owner = $1', [held!.owner])
+  await it.db.execute('update sluice.task set owner = null, attempt = attempt - 1 where owner = $1', [
+    held!.owner,
+  ])
   await done.promise
-  assert.deepEqual(log, ['x1', 'y2, attempt 2', 'x3'])
+  assert.deepEqual(log, ['x1', 'y2, attempt 1', 'x3'])
 })
 
 test(
