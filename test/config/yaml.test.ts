@@ -206,68 +206,76 @@ test('the prototype of objects stays as it is, whatever a file holds', async () 
 })
 
 const SEED = Number(process.env['SLUICE_FUZZ_SEED'] ?? 20_260_101)
-const RUNS = Number(process.env['SLUICE_FUZZ_RUNS'] ?? 1_500)
+const RUNS = Number(process.env['SLUICE_FUZZ_RUNS'] ?? 10_000)
+/** Tests that share the texts, so that none of them needs the time of all. */
+const FUZZ_PARTS = 10
+/** Of those that make a whole configuration, which takes some ten times as long as a text. */
+const CONFIGURATION_RUNS = process.env['SLUICE_FUZZ_RUNS'] === undefined ? 300 : Math.ceil(RUNS / 5)
 
 const isProblem = (value: unknown): value is Problem =>
   typeof value === 'object' && value !== null && 'expected' in value && 'source' in value
 
-test('any text gives a tree or problems, never an exception, in bounded time', async () => {
-  const piece = fc.constantFrom(
-    'redis',
-    'app',
-    ':',
-    ': ',
-    '\n',
-    '  ',
-    '\t',
-    '- ',
-    '? ',
-    '[',
-    ']',
-    '{',
-    '}',
-    ',',
-    '"',
-    "'",
-    '|',
-    '>',
-    '&a ',
-    '*a ',
-    '!!str ',
-    '!x ',
-    '#',
-    '%YAML 1.1\n',
-    '---\n',
-    '...\n',
-    '<<: ',
-    '\\',
-    '\0',
-    '\uFEFF',
-    '\u2028',
-    '1',
-    'no',
-    '~',
-    '@',
-    '`',
-    '\r',
-    'é',
-    '\uD800',
-  )
-  const texts = fc.oneof(
-    fc.string({ unit: 'binary', maxLength: 200 }),
-    fc.array(piece, { maxLength: 60 }).map((pieces) => pieces.join('')),
-  )
-  await fc.assert(
-    fc.asyncProperty(texts, async (text) => {
-      const start = cpuMs()
-      const parsed = await parseYaml(text, 'f')
-      assert.ok(cpuMs() - start < 2_000)
-      if ('children' in parsed) assert.ok(typeof parsed.value === 'object' && parsed.value !== null)
-      else assert.ok(parsed.length > 0 && parsed.every(isProblem))
-    }),
-    { numRuns: RUNS, seed: SEED },
-  )
-})
+const piece = fc.constantFrom(
+  'redis',
+  'app',
+  ':',
+  ': ',
+  '\n',
+  '  ',
+  '\t',
+  '- ',
+  '? ',
+  '[',
+  ']',
+  '{',
+  '}',
+  ',',
+  '"',
+  "'",
+  '|',
+  '>',
+  '&a ',
+  '*a ',
+  '!!str ',
+  '!x ',
+  '#',
+  '%YAML 1.1\n',
+  '---\n',
+  '...\n',
+  '<<: ',
+  '\\',
+  '\0',
+  '\uFEFF',
+  '\u2028',
+  '1',
+  'no',
+  '~',
+  '@',
+  '`',
+  '\r',
+  'é',
+  '\uD800',
+)
+/** Random characters, and pieces of YAML in random order. */
+const texts = fc.oneof(
+  fc.string({ unit: 'binary', maxLength: 200 }),
+  fc.array(piece, { maxLength: 60 }).map((pieces) => pieces.join('')),
+)
+
+for (let part = 1; part <= FUZZ_PARTS; part++) {
+  test(`any text gives a tree or problems, never an exception, in bounded time: part ${part} of ${FUZZ_PARTS}`, async () => {
+    await fc.assert(
+      fc.asyncProperty(texts, async (text) => {
+        const start = cpuMs()
+        const parsed = await parseYaml(text, 'f')
+        assert.ok(cpuMs() - start < 2_000)
+        if ('children' in parsed) assert.ok(typeof parsed.value === 'object' && parsed.value !== null)
+        else assert.ok(parsed.length > 0 && parsed.every(isProblem))
+      }),
+      { numRuns: Math.ceil(RUNS / FUZZ_PARTS), seed: SEED + part },
+    )
+  })
+}
 
 test('whatever a well-formed file holds, its configuration is values or problems, never an exception', async () => {
   const key = fc.constantFrom(
@@ -299,6 +307,6 @@ test('whatever a well-formed file holds, its configuration is values or problems
       assert.ok(config.entries.length > 0)
       for (const problem of config.problems) assert.ok(!describeProblem(problem).includes('\n'))
     }),
-    { numRuns: Math.ceil(RUNS / 5), seed: SEED },
+    { numRuns: CONFIGURATION_RUNS, seed: SEED },
   )
 })
