@@ -214,7 +214,7 @@ test('slow, sliced and coalesced answers are read right', { skip }, async () => 
 })
 
 test('a slow server fills the queue up to its bound, and no further', { skip }, async () => {
-  await using at = await behindProxy({ requestTimeout: '5s', maxPoolSize: 2, maxWaiting: 10 })
+  await using at = await behindProxy({ requestTimeout: '30s', maxPoolSize: 2, maxWaiting: 10 })
   const items = at.api.collection('items')
   await items.insertOne({ a: 1 })
   at.proxy.latency('50ms')
