@@ -21,6 +21,7 @@ import type { Engine } from './engine.ts'
 import { HeldLease, type ShardLease } from './leases/held.ts'
 import { shardQuota } from './leases/quota.ts'
 import * as sql from './leases/statements.ts'
+import { levelOf } from './repeated.ts'
 import type { Lease } from './worker/worker.ts'
 
 export type { ShardLease } from './leases/held.ts'
@@ -114,12 +115,15 @@ export class ShardLeases {
 
   async #loop(signal: AbortSignal): Promise<void> {
     const { engine } = this.#options
+    let failures = 0
     try {
       while (!signal.aborted) {
         try {
           await this.#look(signal)
+          failures = 0
         } catch (error) {
-          engine.log.debug({ err: toError(error) }, `shards of ${this.#topic} could not be looked after`)
+          const facts = { err: toError(error), failures: ++failures }
+          engine.log[levelOf(failures)](facts, `shards of ${this.#topic} could not be looked after`)
         }
         await engine.clock.sleep(MIN_GAP_MS, { signal })
         // Until the next poll, a hint, or the stop.

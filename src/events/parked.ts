@@ -16,6 +16,7 @@ import {
   type ParkedEnd,
   type ParkedTask,
 } from '../engine/log/parked.ts'
+import { levelOf } from '../engine/repeated.ts'
 import { eventOfTask, notRead } from './retries.ts'
 import type { SubscriberParts } from './parts.ts'
 import { inTransaction } from './transaction.ts'
@@ -99,11 +100,11 @@ export class ParkedKeys {
         } catch (error) {
           if (draining.aborted) return
           if (hasCode(error, 'SLUICE_LEASE_LOST')) throw error
-          this.#parts.log.debug(
-            { err: toError(error) },
+          this.#parts.log[levelOf(++failures)](
+            { err: toError(error), failures },
             'parked deliveries could not be tried, and are again',
           )
-          wait = 10 + backoffMs(++failures, engine.random(), BACKOFF)
+          wait = 10 + backoffMs(failures, engine.random(), BACKOFF)
         }
         await this.#alarm.wait(wait + 1, draining)
       }

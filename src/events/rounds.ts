@@ -2,6 +2,7 @@
 import { Alarm } from '../core/alarm.ts'
 import { toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
+import { levelOf } from '../engine/repeated.ts'
 import type { Logger } from '../telemetry/log.ts'
 
 export class Rounds {
@@ -51,13 +52,17 @@ export class Rounds {
     const { signal } = this.#stopping
     const { random } = this.#engine
     if (delayMs > 0) await this.#alarm.wait(delayMs, signal)
+    let failures = 0
     while (!signal.aborted) {
       let next: number | undefined
       try {
         next = await this.#round(signal)
+        failures = 0
       } catch (error) {
-        if (!signal.aborted)
-          this.#log.debug({ err: toError(error) }, `${this.#what} failed, and is tried again`)
+        if (!signal.aborted) {
+          const facts = { err: toError(error), failures: ++failures }
+          this.#log[levelOf(failures)](facts, `${this.#what} failed, and is tried again`)
+        }
       }
       await this.#alarm.wait(Math.min(next ?? Infinity, this.#everyMs * (0.8 + 0.4 * random())) + 1, signal)
     }

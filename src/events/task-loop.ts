@@ -13,6 +13,7 @@ import { deriveController, onAbort } from '../core/abort.ts'
 import type { Timer } from '../core/clock.ts'
 import { toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
+import { levelOf } from '../engine/repeated.ts'
 import { claimTasks } from '../engine/tasks/claim.ts'
 import { ClaimPosition } from '../engine/tasks/claim-position.ts'
 import { ackTasks, failTasks, releaseTasks, type Failed } from '../engine/tasks/finish.ts'
@@ -144,8 +145,11 @@ export class TaskLoop {
   #claimFailed(error?: unknown): void {
     const { engine, log } = this.#options
     this.#unsureUntil = engine.clock.monotonic() + UNSURE_MS
-    if (error !== undefined) log.debug({ err: toError(error) }, 'tasks of events could not be claimed')
-    this.#lookLater(10 + backoffMs(++this.#failures, engine.random(), BACKOFF))
+    const failures = ++this.#failures
+    if (error !== undefined) {
+      log[levelOf(failures)]({ err: toError(error), failures }, 'tasks of events could not be claimed')
+    }
+    this.#lookLater(10 + backoffMs(failures, engine.random(), BACKOFF))
   }
 
   #lookLater(ms: number): void {
