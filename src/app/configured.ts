@@ -8,6 +8,7 @@ import type { Settings } from './settings.ts'
 import type { Clock } from '../core/clock.ts'
 import { WorkerPool } from '../pool/worker-pool.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { failureLog } from '../telemetry/log-limit.ts'
 import type { Metrics } from '../telemetry/metric.ts'
 import { observePool } from '../telemetry/pool-metrics.ts'
 
@@ -60,11 +61,12 @@ export function createConfigured(settings: Settings, options: ConfiguredOptions)
 }
 
 function createPool({ app }: Settings, { clock, log }: ConfiguredOptions): WorkerPool {
+  const tellFailure = failureLog(log, clock)
   return new WorkerPool({
     name: 'app',
     workers: app.workers,
     maxWaiting: app.maxWaiting,
     clock,
-    onError: (error) => log.error({ err: error }, 'a task in the pool of the app failed'),
+    onError: (error) => tellFailure('app', { err: error }, 'a task in the pool of the app failed'),
   })
 }

@@ -15,6 +15,7 @@ import type { Breaker } from '../policy/breaker.ts'
 import { strictest } from '../policy/breaker-state.ts'
 import { WorkerPool } from '../pool/worker-pool.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { failureLog } from '../telemetry/log-limit.ts'
 import type { Metrics } from '../telemetry/metric.ts'
 import { OperationLogLimits } from '../telemetry/operation-observer.ts'
 import { createOperations } from '../telemetry/operations.ts'
@@ -47,12 +48,13 @@ const MAX_WAITING = 10_000
 export function createContext(options: ContextOptions): BuiltContext {
   const { name, appName, definition, settings, clock, random, metrics, runner } = options
   const log = options.log.child({ component: name })
+  const tellFailure = failureLog(log, clock)
   const pool = new WorkerPool({
     name,
     workers: settings.workers,
     maxWaiting: MAX_WAITING,
     clock,
-    onError: (error) => log.error({ err: error }, `a task in the pool of ${name} failed`),
+    onError: (error) => tellFailure(name, { err: error }, `a task in the pool of ${name} failed`),
   })
   observePool(metrics, name, pool)
   const help = 'Components that are connected.'

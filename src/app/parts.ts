@@ -19,6 +19,7 @@ import { StopSequence } from './stop-sequence.ts'
 import { systemClock, type Clock } from '../core/clock.ts'
 import { createBackground, type Background } from '../pool/background.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { failureLog } from '../telemetry/log-limit.ts'
 import type { Metrics } from '../telemetry/metric.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { traceDetached } from '../telemetry/trace.ts'
@@ -69,9 +70,10 @@ export function createParts(options: AppOptions<Components, UserSchemas>): AppPa
     draining: () => stopping.draining,
     startsPending: () => services.startsPending,
   })
+  const tellFailure = failureLog(log, clock)
   const background = createBackground({
     clock,
-    onError: (error, work) => log.error({ err: error, work }, `background work ${work} failed`),
+    onError: (error, work) => tellFailure(work, { err: error, work }, `background work ${work} failed`),
     trace: traceDetached,
   })
   const overload = limits.overload && new Overload(limits.overload)

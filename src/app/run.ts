@@ -6,11 +6,12 @@
  *   two. A later one skips all waiting: two seconds, then 143 or 130. A third ends the process at once.
  * - An uncaught exception, or an unhandled rejection, is logged with its cause and stops the app within five seconds;
  *   code 1. What else goes wrong meanwhile is logged and cuts nothing short.
- * - A failed AsyncResult that nobody awaited is logged with its name and counted, and ends nothing.
+ * - A failed AsyncResult that nobody awaited is counted and told with its name (unawaited.ts), and ends nothing.
  */
 import type { AppParts } from './parts.ts'
 import type { Runtime } from './runtime.ts'
 import { EXIT } from './shutdown.ts'
+import { unawaitedFailures } from './unawaited.ts'
 import { createWatchdog, type Watchdog } from './watchdog.ts'
 import { isAsyncResult } from '../core/async-result.ts'
 import { hasCode, isSluiceError, toError } from '../core/errors.ts'
@@ -40,6 +41,7 @@ export async function runApp(runtime: Runtime, exit: boolean): Promise<number> {
 class Program {
   readonly #runtime: Runtime
   readonly #parts: AppParts
+  readonly #unawaited: ReturnType<typeof unawaitedFailures>
   readonly #over = Promise.withResolvers<number>()
   readonly #handlers: readonly (readonly [string, (first: unknown, second: unknown) => void])[]
   #watchdog: Watchdog | undefined
@@ -54,6 +56,7 @@ class Program {
   constructor(runtime: Runtime) {
     this.#runtime = runtime
     this.#parts = runtime.parts
+    this.#unawaited = unawaitedFailures(runtime.parts)
     this.#handlers = [
       ['SIGTERM', () => this.#onSignal('SIGTERM')],
       ['SIGINT', () => this.#onSignal('SIGINT')],
@@ -139,13 +142,7 @@ class Program {
       this.#onFatal(reason, 'unhandled rejection')
       return
     }
-    const { log, metrics } = this.#parts
-    const operation = promise.name
-    log.error({ err: toError(reason), operation }, `nobody awaited "${operation}", and it failed`)
-    metrics
-      .counter('sluice_unawaited_failures_total', 'Operations that failed and that nobody awaited.')
-      .with({ operation })
-      .add()
+    this.#unawaited(promise.name, toError(reason))
   }
 
   #onFatal(thrown: unknown, what: string): void {

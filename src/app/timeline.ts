@@ -2,7 +2,7 @@
 import { phaseError, type Phase } from './phase.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { LogLimit } from '../telemetry/log-limit.ts'
+import { NamedLogLimits } from '../telemetry/log-limit.ts'
 
 /** One step of the start-up, in the order in which things happened. */
 export interface TimelineEntry {
@@ -21,11 +21,12 @@ export class Timeline {
   readonly #log: Logger
   readonly #beganAt: number
   readonly #entries: TimelineEntry[] = []
-  readonly #limits = new Map<string, LogLimit>()
+  readonly #limits: NamedLogLimits
 
   constructor(clock: Clock, log: Logger) {
     this.#clock = clock
     this.#log = log
+    this.#limits = new NamedLogLimits(clock, LOG_EVERY_MS)
     this.#beganAt = clock.monotonic()
   }
 
@@ -47,7 +48,7 @@ export class Timeline {
   /** At most one line a minute and component while it is away, however often it is tried. */
   #tell(component: string, phase: Phase, connectMs: number | undefined): void {
     if (phase.state === 'failed' || phase.state === 'degraded') {
-      const suppressed = this.#limit(component)
+      const suppressed = this.#limits.take(component)
       if (suppressed === undefined) return
       const retry =
         phase.state === 'failed' ? { attempt: phase.attempt, retryMs: Math.round(phase.retryMs) } : {}
@@ -58,14 +59,7 @@ export class Timeline {
     } else if (phase.state === 'ready') {
       const line = { component, ...(connectMs !== undefined && { durationMs: Math.round(connectMs) }) }
       // A component that flaps says so once a minute, like its failures.
-      if (this.#limit(`${component} ready`) !== undefined) this.#log.info(line, `${component} is ready`)
+      if (this.#limits.take(`${component} ready`) !== undefined) this.#log.info(line, `${component} is ready`)
     }
-  }
-
-  /** How many lines of this kind were left out, when one may be written now. */
-  #limit(key: string): number | undefined {
-    let limit = this.#limits.get(key)
-    if (limit === undefined) this.#limits.set(key, (limit = new LogLimit(this.#clock, LOG_EVERY_MS)))
-    return limit.take()
   }
 }

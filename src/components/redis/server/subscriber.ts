@@ -13,6 +13,7 @@
 import { onAbort } from '../../../core/abort.ts'
 import { toError } from '../../../core/errors.ts'
 import type { Logger } from '../../../telemetry/log.ts'
+import { LogLimit } from '../../../telemetry/log-limit.ts'
 import type { ChannelListener } from '../backend.ts'
 import type { ConnectionSettings } from './client.ts'
 import { Connection } from './connection.ts'
@@ -36,11 +37,15 @@ const RETRY_BASE_MS = 100
 /** A server that is frozen shall not hold up a shutdown. */
 const LEAVE_LIMIT_MS = 1_000
 const RETRY_CAP_MS = 10_000
+/** A server that comes and goes is told of once a minute. */
+const LOG_EVERY_MS = 60_000
 
 export class Subscriber {
   readonly #options: SubscriberOptions
   readonly #listening = new Set<Listening>()
   readonly #stopped = new AbortController()
+  readonly #losses: LogLimit
+  readonly #failures: LogLimit
   #connection: Connection | undefined
   #loop: Promise<void> | undefined
   #isAllowed = false
@@ -49,6 +54,8 @@ export class Subscriber {
 
   constructor(options: SubscriberOptions) {
     this.#options = options
+    this.#losses = new LogLimit(options.settings.clock, LOG_EVERY_MS)
+    this.#failures = new LogLimit(options.settings.clock, LOG_EVERY_MS)
   }
 
   get state(): 'idle' | 'connecting' | 'live' {
@@ -120,7 +127,7 @@ export class Subscriber {
 
   async #run(): Promise<void> {
     const { signal } = this.#stopped
-    const { settings, random, log } = this.#options
+    const { settings, random } = this.#options
     for (let failures = 0; this.#listening.size > 0 && !signal.aborted;) {
       try {
         await this.#live(signal)
@@ -128,8 +135,7 @@ export class Subscriber {
       } catch (error) {
         if (signal.aborted) return
         failures += 1
-        if (failures === 1)
-          log.warn({ err: toError(error) }, `${settings.component}: subscriptions cannot connect, trying on`)
+        this.#tell(this.#failures, error, 'subscriptions cannot connect, trying on')
       }
       if (this.#listening.size === 0) return
       // Half of it is fixed, so that a connection that is accepted and dropped at once makes no hot loop.
@@ -143,10 +149,10 @@ export class Subscriber {
   /** Connects and stays until the connection is lost or nobody listens. */
   async #live(signal: AbortSignal): Promise<void> {
     const peer = await loadRedis()
-    const { settings, log } = this.#options
+    const { settings } = this.#options
     const ended = Promise.withResolvers<void>()
     const connection = await Connection.open(peer, settings, signal, (error) => {
-      log.warn({ err: error }, `${settings.component}: the connection of the subscriptions was lost`)
+      this.#tell(this.#losses, error, 'the connection of the subscriptions was lost')
       ended.resolve()
     })
     const release = onAbort(signal, () => ended.resolve())
@@ -161,6 +167,13 @@ export class Subscriber {
       this.#connection = undefined
       connection.destroy()
     }
+  }
+
+  #tell(limit: LogLimit, error: unknown, what: string): void {
+    const suppressed = limit.take()
+    if (suppressed === undefined) return
+    const { log, settings } = this.#options
+    log.warn({ err: toError(error), suppressed }, `${settings.component}: ${what}`)
   }
 
   #subscribe(connection: Connection, entry: Listening): void {
