@@ -26,6 +26,7 @@ const WATCHDOG_AFTER_MS = 2_000
 const EMPTY_LOOP_MS = 500
 
 export async function runApp(runtime: Runtime, exit: boolean): Promise<number> {
+  outliveReaders()
   const program = new Program(runtime)
   program.listen()
   const code = await program.finish()
@@ -37,6 +38,16 @@ export async function runApp(runtime: Runtime, exit: boolean): Promise<number> {
   }
   return code
 }
+
+/** Whoever reads our output may go away first, even before the start; that is no reason to end. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    // It stays for what is written last, and one is enough for any number of apps.
+    if (!stream.listeners('error').includes(ignore)) stream.on('error', ignore)
+  }
+}
+
+function ignore(): void {}
 
 class Program {
   readonly #runtime: Runtime
@@ -94,8 +105,6 @@ class Program {
 
   #afterStart(): void {
     this.#watchdogTimer = setTimeout(() => void this.#openWatchdog(), WATCHDOG_AFTER_MS).unref()
-    // Whoever reads our output may go away first; that is no reason to end.
-    for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
     // The app may have been stopped by its own code.
     const { stopping } = this.#parts
     const end = (): void => this.#end(() => this.#runtime.stop())

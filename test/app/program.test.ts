@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -247,6 +248,30 @@ test('a reader of the log that goes away does not end the program', async () => 
   assert.equal((await fetch(`${program.url}/livez`)).status, 200)
   program.child.kill('SIGTERM')
   assert.equal(await program.exit, 0)
+})
+
+test('a reader of the output that is gone before the start does not end the program', async () => {
+  const child = spawn(process.execPath, ['--conditions=sluice-source', PROGRAM], {
+    env: { PATH: process.env['PATH'], BEHAVIOUR: 'reader-is-gone' },
+    stdio: 'pipe',
+  })
+  try {
+    const exit = once(child, 'close')
+    child.stdout.destroy()
+    await once(child.stdout, 'close')
+    child.stdin.end('go')
+    let said = ''
+    for await (const text of child.stderr.setEncoding('utf8')) {
+      const hadBegun = said.includes('work has begun')
+      said += String(text)
+      // Once: a second signal would skip the waiting.
+      if (!hadBegun && said.includes('work has begun')) child.kill('SIGTERM')
+    }
+    assert.equal((await exit)[0], 0, said)
+    assert.match(said, /run resolved with 0/)
+  } finally {
+    child.kill('SIGKILL')
+  }
 })
 
 test('what is left open does not keep the process alive, and is named', async () => {

@@ -81,7 +81,10 @@ app.service('work', ({ http, db: store }): ServiceHandle => {
     await new Promise((resolve) => setTimeout(resolve, 300))
     return { slow: true }
   })
+  // The output is written to a pipe at once, before the port is open.
+  if (behaviour.has('reader-is-gone')) process.stdout.write('nobody reads this\n')
   return {
+    start: () => say('work has begun'),
     stop: async () => {
       if (behaviour.has('stop-throws-aside')) {
         setTimeout(() => {
@@ -95,6 +98,7 @@ app.service('work', ({ http, db: store }): ServiceHandle => {
     },
   }
 })
+if (behaviour.has('reader-is-gone')) await once(process.stdin, 'data')
 if (behaviour.has('leaks')) setInterval(() => {}, 1_000)
 const code = await app.run()
 say(`run resolved with ${code}`)
