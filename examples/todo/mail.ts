@@ -31,10 +31,10 @@ export const mail = service('mail', ({ jobs, config, log }: Needs) => {
     sink ??= openSink()
     return createTransport((await sink).url)
   }
-  jobs.handle(SendEmail, async ({ id, data, attempt }) => {
+  jobs.handle(SendEmail, async ({ id, data, attempt, signal }) => {
     const sender = await transport()
     try {
-      await sender.sendMail({ from, ...data, messageId: `<job-${id}@todo.example.com>` })
+      await sender.sendMail({ from, ...data, messageId: `<job-${id}@todo.example.com>`, signal })
     } finally {
       sender.close()
     }
