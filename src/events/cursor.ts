@@ -3,7 +3,7 @@
  * what is done and not written is bounded, and comes again after a crash.
  */
 import type { Timer } from '../core/clock.ts'
-import { SluiceError, toError } from '../core/errors.ts'
+import { hasCode, SluiceError, toError } from '../core/errors.ts'
 import { readCursor, type CursorMove, type CursorOwner } from '../engine/log/cursor.ts'
 import type { Position } from '../engine/log/window.ts'
 import { moment } from '../engine/moments.ts'
@@ -14,6 +14,8 @@ import { coversPatterns } from './pattern.ts'
 const SAVE_EVERY = 100
 /** Events done and not written down, at most. */
 export const MAX_UNSAVED = 1_000
+/** Writes that fail in a row, before the work begins again at what is written. A single one is repeated. */
+const MAX_FAILURES = 2
 /** Between two writes of a cursor that only passed events of others. */
 const IDLE_SAVE_MS = 1_000
 
@@ -30,7 +32,10 @@ export class Cursor {
   /** It was asked to write while it wrote. */
   #again = false
   #failure: Error | undefined
+  /** Writes in a row. */
+  #failures = 0
   #later: Timer | undefined
+  #isClosed = false
 
   constructor(parts: SubscriberParts, owner: CursorOwner) {
     this.#parts = parts
@@ -51,6 +56,7 @@ export class Cursor {
     if (!coversPatterns(spec.patterns, patterns)) throw new ReadsMore(patterns)
     this.#reads = reads
     this.#failure = undefined
+    this.#failures = 0
     this.#again = false
     this.#unsaved = 0
     this.#position = this.#saved = { tick, till, pos }
@@ -61,8 +67,9 @@ export class Cursor {
     return { ...this.owner, tick, till, pos, reads: this.#reads }
   }
 
-  /** Everything before the position is done, `count` events more than before. Throws what a write failed with. */
+  /** Everything before the position is done, `count` events more than before. Throws what writes fail with. */
   move(position: Position, count: number): void {
+    if (this.#failures < MAX_FAILURES) this.#forgive()
     if (this.#failure !== undefined) throw this.#failure
     this.#position = position
     this.#unsaved += count
@@ -71,8 +78,7 @@ export class Cursor {
       this.save()
       return
     }
-    // Where nothing follows, nobody else would write it.
-    this.#later ??= clock.setTimer(() => this.#saveLate(), IDLE_SAVE_MS, { keepAlive: false })
+    this.#saveSoon()
   }
 
   /** It was written by a transaction of the handler. */
@@ -94,10 +100,12 @@ export class Cursor {
     }
     if (this.#position === this.#saved) return
     const position = this.#position
+    const count = this.#unsaved
     this.#unsaved = 0
     this.#saving = this.#write(position).then(
       () => {
         this.#saving = undefined
+        this.#failures = 0
         if (!this.#again) return
         this.#again = false
         this.save()
@@ -105,23 +113,47 @@ export class Cursor {
       (error: unknown) => {
         this.#saving = undefined
         this.#failure = toError(error)
+        this.#failures += 1
+        this.#unsaved += count
+        this.#saveSoon()
       },
     )
   }
 
+  /** Where nothing follows, nobody else would write it, nor repeat a write that failed. */
+  #saveSoon(): void {
+    if (this.#isClosed) return
+    const { clock } = this.#parts.engine
+    this.#later ??= clock.setTimer(() => this.#saveLate(), IDLE_SAVE_MS, { keepAlive: false })
+  }
+
   #saveLate(): void {
     this.#later = undefined
+    this.#forgive()
     if (this.#failure === undefined) this.save()
+  }
+
+  /** A write may be repeated, but not by who is no longer the owner. */
+  #forgive(): void {
+    if (!hasCode(this.#failure, 'SLUICE_LEASE_LOST')) this.#failure = undefined
   }
 
   /** Nothing is written by itself any more. */
   close(): void {
+    this.#isClosed = true
     this.#later?.cancel()
     this.#later = undefined
   }
 
-  /** Writes what is not written. Never rejects. */
+  /** Nothing is left to write, so that no write is under way beside a transaction that moves the cursor. */
+  async settle(): Promise<void> {
+    await this.flush()
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /** Writes what is not written; one that failed before once more. Never rejects. */
   async flush(): Promise<void> {
+    this.#forgive()
     while (this.#failure === undefined && (this.#saving !== undefined || this.#position !== this.#saved)) {
       this.save()
       await this.#saving

@@ -259,7 +259,7 @@ export class Delivery {
     const { engine, row } = this.#parts
     const { owner } = this.#cursor
     // A write that is on its way would set the cursor back.
-    await this.#cursor.flush()
+    await this.#cursor.settle()
     const made = await engine.db.transaction(
       async (tx) => {
         const tasks = await spillEvents(tx, row.queue, owner, spilled)

@@ -267,7 +267,7 @@ export class Shard {
       const batch = events.slice(from, from + size)
       const position = behind(events, from + batch.length, page)
       // A write that is on its way would set the cursor back behind the transaction's.
-      await this.#cursor.flush()
+      await this.#cursor.settle()
       await life.delivery.deliverInTransaction(batch, position)
       this.#delivered(batch.length)
       if (this.#cursor.position !== position) this.#cursor.move(position, batch.length)
