@@ -5,6 +5,7 @@ import type { RunReport } from './run.ts'
 export function formatReport(report: RunReport): string {
   const { kill, freeze, stop } = report.taken
   const lines: readonly (readonly [string, string])[] = [
+    ['version', report.version],
     ['server', report.server],
     ['seed', String(report.seed)],
     ['seconds', `${report.seconds}, of which with faults ${report.secondsOfFaults}`],

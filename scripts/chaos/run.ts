@@ -12,6 +12,7 @@ import { EFFECTS_TABLE, ORDERS_TABLE } from './programs/tables.ts'
 import { readFacts, Recorder } from './record.ts'
 import type { Scenario } from './scenario.ts'
 import { stagePrograms } from './stage.ts'
+import { versionUnderTest } from './version.ts'
 import { Watch, type Fault, type Owned, type Taken } from './watch.ts'
 
 export interface RunOptions extends FaultCounts {
@@ -34,6 +35,8 @@ export interface RunReport extends Verdict {
   readonly seconds: number
   /** Of these, how long faults were caused. */
   readonly secondsOfFaults: number
+  /** Of sluice, its commit, and Node.js. */
+  readonly version: string
   readonly server: string
   readonly exits: Readonly<Record<string, number>>
   readonly dead: number
@@ -56,6 +59,8 @@ export async function runChaos(options: RunOptions): Promise<RunReport> {
   const db = new pg.Client({ connectionString: database.dsn })
   await db.connect()
   const startedAt = Date.now()
+  // The tree may be edited while it runs; the programs were put together just now.
+  const version = versionUnderTest()
   try {
     await db.query(`${EFFECTS_TABLE}; ${ORDERS_TABLE}`)
     await using watch = await Watch.open(database.dsn)
@@ -102,6 +107,7 @@ export async function runChaos(options: RunOptions): Promise<RunReport> {
         seed,
         seconds: seconds(Date.now() - startedAt),
         secondsOfFaults,
+        version,
         server: await serverOf(db, options.dsn === undefined),
         exits,
         dead: await scenario.dead(db),

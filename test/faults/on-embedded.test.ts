@@ -22,6 +22,7 @@ suite('on the embedded server', { concurrency: 4, ...options, timeout: 170_000 }
     jobs: 'jobs.committing',
     keyed: 'jobs.committing',
     events: 'events.committing',
+    'parked events': 'events.parked',
     cron: 'cron.committing',
   } as const satisfies Readonly<Record<Exclude<Kind, `plain ${string}`>, string>>
   for (const [kind, moment] of Object.entries(MOMENTS) as [Kind, string][]) {

@@ -65,6 +65,7 @@ suite('a short run', { concurrency: 2, timeout: 170_000 }, () => {
         )
         assert.ok(report.kills >= 4 && report.freezes === 1 && report.stops === 1, output)
         assert.ok(report.acked >= 100, output)
+        assert.match(report.version, /^sluice \d.*Node\.js v24/)
       } finally {
         await rm(directory, { recursive: true, force: true })
       }
