@@ -55,6 +55,17 @@ export const MUTANTS: readonly Mutant[] = [
     proof: { chaos: 'jobs', finds: 'lost' },
   },
   {
+    name: 'death-counts-for-all',
+    takes: 'a death counts for the job that ran alone, and for no other',
+    file: 'src/engine/worker/liveness.ts',
+    find: 'not h.shares or (h.alone and h.beside > 0) is true as counts',
+    replace: 'h.beside is not null as counts',
+    proof: {
+      test: LOTS,
+      name: 'the lot of a dead worker is freed, its attempt given back, and its late ends change nothing',
+    },
+  },
+  {
     name: 'lot-open-to-others',
     takes: 'tasks of a lot are nobody else’s while it is open',
     file: 'src/engine/tasks/claim-sql.ts',

@@ -1,6 +1,6 @@
 /**
- * Takes ready tasks of a queue for a worker, the most urgent first, then by due time. Attempts are counted here, so that
- * a task that ends its process each time ends as well.
+ * Takes ready tasks of a queue for a worker, the most urgent first, then by due time. Attempts are counted here; a
+ * death of the worker gives them back, but for one that ran alone (lone.ts).
  */
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
 import { FROM_THE_BEGINNING, type ClaimPosition } from './claim-position.ts'
