@@ -157,6 +157,39 @@ export const MUTANTS: readonly Mutant[] = [
     proof: { chaos: 'events', finds: 'lost' },
   },
   {
+    name: 'failed-commit-not-counted',
+    takes: 'a transaction that does not commit is a failed delivery',
+    file: 'src/events/transaction.ts',
+    find: "      if (at.stage === 'commit' && !hasNoAnswer(error)) return error\n",
+    replace: '',
+    proof: {
+      test: 'test/events/transactions.test.ts',
+      name: 'a constraint that is looked at by the commit fails the delivery, and those behind it go on',
+    },
+  },
+  {
+    name: 'handler-run-behind-the-attempt',
+    takes: 'a handler in a transaction runs once an attempt',
+    file: 'src/events/transaction.ts',
+    find: 'const options = { retries: 0, ',
+    replace: 'const options = { ',
+    proof: {
+      test: 'test/events/transactions.test.ts',
+      name: 'a commit that loses against other transactions fails the delivery, and those behind it go on',
+    },
+  },
+  {
+    name: 'lost-claim-kept',
+    takes: 'what a claim took whose answer was lost is given back',
+    file: 'src/events/task-loop.ts',
+    find: 'if (this.#isUnsure) await this.#dropUnknown(lease)',
+    replace: '',
+    proof: {
+      test: 'test/events/lost-claims.test.ts',
+      name: 'an event that waited for its time comes though the answer to its claim was lost',
+    },
+  },
+  {
     name: 'cursor-without-epoch',
     takes: 'only the owner of a shard moves its cursor',
     file: 'src/engine/log/cursor.ts',
