@@ -9,9 +9,12 @@ const beats = new Int32Array(heartbeat)
 
 /** A loop that hangs for so long is reported. */
 const REPORT_MS = 1_000
-/** Between asking the main thread to exit and making it, and between that and a kill. */
+/**
+ * Until the main thread, asked to exit, is made to, and until the process is killed, which loses its code. Making it takes
+ * the debugger, which took more than 700 ms on a machine with twenty times the work it can do.
+ */
 const PATIENCE_MS = 300
-const KILL_MS = 1_000
+const KILL_MS = 3_000
 const MAX_FRAMES = 12
 
 let step = 'serving'
