@@ -15,9 +15,9 @@ import { stopServer } from '../../../../src/components/postgres/embedded/stop.ts
 import { systemClock } from '../../../../src/core/clock.ts'
 import { hasCode } from '../../../../src/core/errors.ts'
 import { silentLogger } from '../../../../src/telemetry/log.ts'
-import { killAndWait, query, serversOn, temporaryDirectory, until } from './support/harness.ts'
+import { HANG_MS, killAndWait, query, serversOn, temporaryDirectory, until } from './support/harness.ts'
 
-const limit = (): AbortSignal => AbortSignal.timeout(20_000)
+const limit = (): AbortSignal => AbortSignal.timeout(HANG_MS)
 
 function acquire(
   options: Partial<EmbeddedOptions>,
@@ -67,7 +67,7 @@ test('an abort at any moment of a start leaves no process and no half-made datab
     })
     // The moment is the matter of this test, so it is a time: spread over the length of a first start; and two that are
     // met however long a start takes today.
-    const afterMs = note === undefined ? (wholeMs * (index + 0.5)) / tries : 20_000
+    const afterMs = note === undefined ? (wholeMs * (index + 0.5)) / tries : HANG_MS
     const timer = setTimeout(() => controller.abort(reason), afterMs)
     try {
       await (await server).release(limit())

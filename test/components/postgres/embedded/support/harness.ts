@@ -23,6 +23,12 @@ import type { RootWay } from '../../../../../src/components/postgres/embedded/pr
 
 const run = promisify(execFile)
 
+/**
+ * Limit of what a test waits for, a start or a stop: a little less than a test has, so that it is told which one hung. No
+ * measure of speed: a first start has taken 25 s on two processors with a load of 30.
+ */
+export const HANG_MS = 50_000
+
 export interface UserOptions {
   readonly dataDir?: string
   readonly binDir?: string
@@ -118,9 +124,9 @@ export function useHere(t: TestContext, options: UserOptions): Pick<User, 'next'
   const started = performance.now()
   const acquired = acquireEmbeddedServer(
     { appName: 'test', ...options, log: silentLogger, clock: systemClock },
-    AbortSignal.timeout(20_000),
+    AbortSignal.timeout(HANG_MS),
   )
-  const release = async (): Promise<void> => (await acquired).release(AbortSignal.timeout(20_000))
+  const release = async (): Promise<void> => (await acquired).release(AbortSignal.timeout(HANG_MS))
   atEnd(t, () => release().catch(() => {}))
   const ready = acquired.then((server): Of<'ready'> => ({
     kind: 'ready',
@@ -153,7 +159,9 @@ export function failureOf(error: unknown): Of<'failed'> {
 export async function killServers(dataDir: string): Promise<void> {
   for (const pid of await serversOn(dataDir)) {
     process.kill(pid, 'SIGINT')
-    await until(async () => !(await isAlive(pid)), `server ${pid} stopped`).catch(() => killAndWait(pid))
+    await until(async () => !(await isAlive(pid)), `server ${pid} stopped`, 10_000).catch(() =>
+      killAndWait(pid),
+    )
   }
   for (const { pid } of await postgresProcessesOn(dataDir)) await killAndWait(pid)
 }
@@ -169,7 +177,7 @@ export async function serversOn(dataDir: string): Promise<readonly number[]> {
 }
 
 /** Waits for a fact about other processes, of which no event tells. */
-export async function until(fact: () => Promise<boolean>, what: string, limitMs = 10_000): Promise<void> {
+export async function until(fact: () => Promise<boolean>, what: string, limitMs = HANG_MS): Promise<void> {
   const limit = performance.now() + limitMs
   while (!(await fact())) {
     if (performance.now() > limit) throw new Error(`not within ${limitMs} ms: ${what}`)
@@ -243,7 +251,7 @@ export interface OpenClient extends AsyncDisposable {
 }
 
 export async function openClient(connection: EmbeddedConnection): Promise<OpenClient> {
-  const client = new pg.Client({ ...connection, connectionTimeoutMillis: 5_000, query_timeout: 10_000 })
+  const client = new pg.Client({ ...connection, connectionTimeoutMillis: HANG_MS, query_timeout: HANG_MS })
   client.on('error', () => {})
   await client.connect()
   return {

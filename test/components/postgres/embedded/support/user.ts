@@ -2,7 +2,7 @@
 import { acquireEmbeddedServer } from '../../../../../src/components/postgres/embedded/index.ts'
 import { systemClock } from '../../../../../src/core/clock.ts'
 import { silentLogger } from '../../../../../src/telemetry/log.ts'
-import { failureOf, type Command, type Report, type UserOptions } from './harness.ts'
+import { failureOf, HANG_MS, type Command, type Report, type UserOptions } from './harness.ts'
 
 const options = JSON.parse(process.argv[2] ?? '{}') as UserOptions
 
@@ -10,14 +10,14 @@ try {
   const started = performance.now()
   const server = await acquireEmbeddedServer(
     { appName: 'test', ...options, log: silentLogger, clock: systemClock },
-    AbortSignal.timeout(20_000),
+    AbortSignal.timeout(HANG_MS),
     (fraction, note) => report({ kind: 'progress', fraction, note }),
   )
   server.onExit((error) => report({ kind: 'exit', message: error.message }))
   process.on('message', (command: Command) => {
     if (command !== 'release') return
     void server
-      .release(AbortSignal.timeout(20_000))
+      .release(AbortSignal.timeout(HANG_MS))
       .then(() => report({ kind: 'released' }, () => process.exit(0)), fail)
   })
   const { connection } = server
