@@ -30,7 +30,7 @@ class JobsComponent implements Component<Jobs> {
   #runtime: JobsRuntime | undefined
   /** Handlers that could not begin yet, and why. */
   readonly #late = new Map<Registered, Error>()
-  readonly #closing = new AbortController()
+  #closing = new AbortController()
 
   constructor(context: ComponentContext<JobsConfig>) {
     this.#context = context
@@ -52,6 +52,7 @@ class JobsComponent implements Component<Jobs> {
       const opened = new JobsRuntime(this.#context)
       await opened.open(signal)
       this.#runtime = opened
+      this.#closing = new AbortController()
     }
     for (const registered of this.#registry.values()) this.#begin(registered)
   }
