@@ -13,7 +13,7 @@ import { TaskLoop, type TaskEnd } from './task-loop.ts'
 
 /** Queue of events that wait. */
 export const LATER_QUEUE = 'events/later'
-/** Published at once. */
+/** Published at once, where their bodies are small: a claim has a limit of bytes as well. */
 const SIZE = 500
 const RETRY_MS = 1_000
 
