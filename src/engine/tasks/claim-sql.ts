@@ -9,8 +9,8 @@
  *   not take that way it takes as the other one does: tasks that were tried before, unique ones, large ones.
  *
  * Both look at each priority by itself: one look into the index, which stops at the first row that is not due, so that
- * delayed rows of a high priority are not walked. `any(array(…))` keeps an update on the primary key whatever the
- * planner believes.
+ * delayed rows of a high priority are not walked. `any` of an array keeps an update on the primary key whatever
+ * the planner believes.
  */
 import { LOT_CLASS } from '../locks.ts'
 import { UNIQ_AT_CLAIM } from './unique-name.ts'
@@ -24,11 +24,16 @@ const MAX_PACKED_BYTES = 8_192
  */
 export const MAX_CLAIM_BYTES = 8_388_608
 
-/** Of the rows of `c`, the first ones by this order that are not too large together. What is cut off is ready as before. */
-export const withinBytes = (order: string): string => `array(select c.id from c
-    where (select sum(c.size) from c) <= ${MAX_CLAIM_BYTES} or c.id = any(array(
-      select d.id from (select c.id, c.size, sum(c.size) over (order by ${order}) as upto from c) d
-      where d.upto - d.size < ${MAX_CLAIM_BYTES})))`
+/**
+ * Ids of the rows of `c`: all, or where they are too large together as many of the first as would fit if each were as large
+ * as the largest. What is cut off is ready as before. One aggregate, so that it costs nothing where all are small; without
+ * an order the rows are taken as they come.
+ */
+export function withinBytes(order?: string): string {
+  const all = `array_agg(c.id${order === undefined ? '' : ` order by ${order}`})`
+  return `(select case when sum(c.size) > ${MAX_CLAIM_BYTES}
+    then (${all})[1 : greatest(1, ${MAX_CLAIM_BYTES} / max(c.size))] else ${all} end from c)::bigint[]`
+}
 /** Known without reading a body that is stored elsewhere. */
 export const SIZE_OF = (t: string): string => `octet_length(coalesce(${t}.body, '')) as size`
 
@@ -66,7 +71,7 @@ update sluice.task t set owner = the_worker, attempt = t.attempt + 1, uniq = ${U
 
 const byOnes = (into: string): string => `
 with c as materialized (${ready(`k.id, k.prio, k.run_at, ${SIZE_OF('k')}`, 'for update skip locked')}),
-u as (${TAKE} where t.id = any(${withinBytes('c.prio, c.run_at, c.id')}) returning ${HELD})
+u as (${TAKE} where t.id = any(${withinBytes()}) returning ${HELD})
 select json_agg(row_to_json(u))::text ${into} from u`
 
 /** Whether it may go without a write of its own. */
