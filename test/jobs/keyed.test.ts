@@ -128,7 +128,8 @@ test('a delayed job of a key lets those pass that are due', options, async () =>
     if (order.push(data.at) === 3) done.resolve()
   })
   const at = (n: number): Data => ({ key: 'k', at: n })
-  await it.jobs.enqueue(Step, at(1), { key: 'k', delay: 300 })
+  // Longer than it takes to enqueue the others, also on a machine that does other things.
+  await it.jobs.enqueue(Step, at(1), { key: 'k', delay: '5s' })
   await it.jobs.enqueue(Step, at(2), { key: 'k' })
   await it.jobs.enqueue(Step, at(3), { key: 'k' })
   await done.promise
