@@ -164,7 +164,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
     proof: {
       test: 'test/events/transactions.test.ts',
-      name: 'a constraint that is looked at by the commit fails the delivery, and those behind it go on',
+      name: 'a constraint that is looked at by the commit',
     },
   },
   {
@@ -175,7 +175,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'const options = { ',
     proof: {
       test: 'test/events/transactions.test.ts',
-      name: 'a commit that loses against other transactions fails the delivery, and those behind it go on',
+      name: 'a commit that loses against other transactions',
     },
   },
   {
@@ -186,7 +186,7 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '',
     proof: {
       test: 'test/events/lost-claims.test.ts',
-      name: 'an event that waited for its time comes though the answer to its claim was lost',
+      name: 'an event that waited for its time',
     },
   },
   {
