@@ -37,11 +37,21 @@ select coalesce(a.n, (select max(n) from sluice.tick where n < l.tick), (select 
 from sluice.lease l join sluice.sub s on s.id = l.ref left join sluice.tick a on a.n = l.tick left join sluice.tick b on b.n = l.till
 where l.kind = 's' and l.ref = $1 and l.shard = $2`
 
+/**
+ * in: $1 ref, $2 shard · effect: waits for a transaction that has moved the cursor and is not over
+ *
+ * A commit whose answer was lost may still be under way. Whoever read the cursor as it was before that would hand over
+ * again what the transaction has done.
+ */
+const SETTLE = `select 1 from sluice.lease where kind = 's' and ref = $1 and shard = $2 for share`
+
+/** Waits for moves that are under way, for 3 seconds at most; rejects with SLUICE_TIMEOUT then. */
 export async function readCursor(
   db: Queryable,
   ref: number,
   shard: number,
 ): Promise<StoredCursor | undefined> {
+  await db.query(SETTLE, [ref, shard], { label: 'sluice.cursor.settle', timeout: STATEMENT_TIMEOUT_MS })
   return db.queryOne<StoredCursor>(READ, [ref, shard], { label: 'sluice.cursor.read' })
 }
 
