@@ -1,12 +1,12 @@
 /**
  * Tasks whose processes died, and which of them did it. A process that is killed takes all that it holds along, and nobody
  * can tell by then which of them began, or which one ended it. So the attempt is given back, and the death noted in the
- * task's errors. One that was there five times in a row, or has no attempt to spare, is a suspect: it runs while no other
- * suspect of its process does, and the row of the worker says so before it begins. A death then counts against it, and
+ * task's errors. One that was there so often that it has one attempt left is a suspect: it runs while no other suspect
+ * of its process does, and the row of the worker says so before it begins. A death then counts against it, and
  * against no other.
  *
  *     ready ──claimed──▶ held ──its process died──▶ ready, the attempt given back
- *       ▲                                              │ for the fifth time, or where the next attempt is the last
+ *       ▲                                              │ until the next attempt is the last
  *       │                                              ▼
  *       └── attempts left ◀──its process died── alone ◀── suspect
  *                                                 │
@@ -19,11 +19,11 @@ import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
 import type { HeldTask } from './task.ts'
 
 /**
- * Deaths beside others, in a row, after which a task runs alone. They are counted with its attempts when it dies alone. Of
- * processes that are killed twice a second one task in four dies with each: with two deaths thousands that did no harm ran
- * one after the other, and work stood; five in a row befall hardly one that does none.
+ * Deaths beside others, in a row, that are counted; those of a task come to no more than it has attempts, which are 100 at
+ * most. A lower limit would find sooner what ends its process. But of processes that are killed twice a second one task in
+ * four dies with each: from two deaths on thousands that did no harm ran one after the other, and work stood.
  */
-export const MAX_BESIDE = 5
+export const MAX_BESIDE = 100
 
 /** Whether queue `q` is one of jobs: their names have no slash; those of subscriptions and of the engine have one. */
 export const IS_JOBS = `position('/' in q.name) = 0`

@@ -62,6 +62,6 @@ export interface TaskError {
   readonly at: string
   readonly attempt: number
   readonly error: string
-  /** Times in a row, five at most, that its process died beside which others were held (lone.ts). */
+  /** Times in a row that its process died beside which others were held (lone.ts). */
   readonly beside?: number
 }
