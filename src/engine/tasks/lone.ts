@@ -31,7 +31,7 @@ export const IS_JOBS = `position('/' in q.name) = 0`
 /** Of a task that is held: its process has died under it, and may have died of it. */
 export function isSuspect({ errs, attempt, max_attempt: max }: HeldTask): boolean {
   const beside = errs?.at(-1)?.beside ?? 0
-  return beside >= MAX_BESIDE || (beside > 0 && attempt + beside >= max)
+  return beside > 0 && attempt + beside >= max
 }
 
 /** in: $1 worker, $2 task, $3 attempt · out: nothing where it is not the worker's · effect: whose death the next one is */
