@@ -2,10 +2,9 @@
  * Resident memory of a process that runs job after job: ten samples, each after garbage collection, over a million jobs
  * that do nothing. It is flat when the last samples are no higher than those after the first tenth.
  */
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { ratio, type Benchmark, type Row } from './harness/benchmark.ts'
 import { freshDatabase, testServer } from './harness/database.ts'
+import { collectGarbage } from './harness/rounds.ts'
 import { sluice } from './queues/sluice.ts'
 
 const SAMPLES = 10
@@ -16,8 +15,6 @@ export const benchmark: Benchmark = {
   peers: [],
   async run({ quick, note }) {
     const jobs = quick ? 50_000 : 1_000_000
-    setFlagsFromString('--expose-gc')
-    const collectGarbage = runInNewContext('gc') as () => void
     await using server = await testServer()
     await using own = await freshDatabase(server, 'sluice_bench_job_memory')
     const queue = await sluice('sluice', { concurrency: 200 }).open({ dsn: own.dsn, redisUrl: '' })
