@@ -1,8 +1,9 @@
 /** What clients of every scenario do: hand something in, write down what they were told, again and again. */
+import { inspect } from 'node:util'
 import { createApp } from '../../../src/index.ts'
 import type { Components } from '../../../src/app/service.ts'
 import { hasCode } from '../../../src/core/errors.ts'
-import { silentLogger } from '../../../src/telemetry/log.ts'
+import { silentLogger, type Logger } from '../../../src/telemetry/log.ts'
 import { Recorder, type How } from '../record.ts'
 import { dieAtMoment } from './die.ts'
 import { setting } from './setting.ts'
@@ -63,7 +64,14 @@ async function undone(work: Promise<unknown>): Promise<void> {
   })
 }
 
-/** An app without a log and on no port that anyone knows. */
+/** Errors alone, for the run to say with what a process ended that nobody ended. */
+const errorsToStderr: Logger = {
+  ...silentLogger,
+  error: (what, message) => void process.stderr.write(`${inspect(what)} ${message ?? ''}\n`),
+  child: () => errorsToStderr,
+}
+
+/** An app that logs its errors alone, on no port that anyone knows. */
 export function chaosApp<const C extends Components>(
   name: string,
   components: C,
@@ -73,7 +81,7 @@ export function chaosApp<const C extends Components>(
     components,
     env: { APP_PORT: '0', APP_HOST: '127.0.0.1' },
     configFile: false,
-    logger: silentLogger,
+    logger: errorsToStderr,
   })
 }
 
