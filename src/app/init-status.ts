@@ -39,7 +39,7 @@ export function statusOf(entry: Entry, { clock, redact }: StatusOptions): InitSt
   const { runner, component, definition, name } = entry
   const phase = phaseOf(entry)
   const error = phaseError(phase)
-  const startedAt = runner?.startedAt
+  const startedAt = runner?.attempts.startedAt
   return {
     name,
     kind: definition.kind,
@@ -48,24 +48,24 @@ export function statusOf(entry: Entry, { clock, redact }: StatusOptions): InitSt
     error: error === undefined ? null : redact(errorLine(error)),
     start_time: startedAt === undefined ? null : new Date(startedAt).toISOString(),
     duration: durationOf(runner, clock),
-    progress: runner?.progress ?? 0,
+    progress: runner?.attempts.progress ?? 0,
     note: noteOf(phase, runner),
-    attempts: runner?.attempts ?? 0,
+    attempts: runner?.attempts.count ?? 0,
     depends_on: definition.dependsOn,
     details: component?.inspect() ?? {},
   }
 }
 
 function durationOf(runner: ComponentRunner | undefined, clock: Clock): number | null {
-  if (runner?.startedAt === undefined) return null
-  return Math.round(runner.connectMs ?? Math.max(0, clock.now() - runner.startedAt))
+  if (runner?.attempts.startedAt === undefined) return null
+  return Math.round(runner.attempts.connectMs ?? Math.max(0, clock.now() - runner.attempts.startedAt))
 }
 
 function noteOf(phase: Phase, runner: ComponentRunner | undefined): string | null {
   if (phase.state === 'disabled') return phase.reason
   if (phase.state === 'waiting')
     return phase.needs.length === 0 ? null : `waits for ${phase.needs.join(', ')}`
-  if (phase.state === 'connecting') return runner?.note ?? null
+  if (phase.state === 'connecting') return runner?.attempts.note ?? null
   return null
 }
 

@@ -45,7 +45,7 @@ export class Init {
   get progress(): number {
     const live = this.#live()
     if (live.length === 0) return 1
-    return live.reduce((sum, { runner }) => sum + runner.progress, 0) / live.length
+    return live.reduce((sum, { runner }) => sum + runner.attempts.progress, 0) / live.length
   }
 
   /** APIs by name; undefined for a disabled component. */
@@ -77,7 +77,7 @@ export class Init {
     if (entry?.runner === undefined) return 0
     const { runner, definition } = entry
     const needs = runner.everConnected ? [] : definition.dependsOn
-    return Math.max(runner.retryInMs, ...needs.map((need) => this.retryInMs(need)))
+    return Math.max(runner.attempts.retryInMs, ...needs.map((need) => this.retryInMs(need)))
   }
 
   /** Resolves when every enabled component has been ready once; rejects when the app stops before. */
@@ -155,7 +155,7 @@ export class Init {
   }
 
   #changed(name: string, phase: Phase): void {
-    this.#timeline.add(name, phase, this.#entries.get(name)?.runner?.connectMs)
+    this.#timeline.add(name, phase, this.#entries.get(name)?.runner?.attempts.connectMs)
     this.#options.onChange()
   }
 }

@@ -2,39 +2,13 @@
  * One component's life: connect in the background for as long as it takes, watch its health, reconnect when it is
  * lost, close once. The states are drawn in phase.ts; the promises to the component are those of component.ts.
  */
-import type { Component, ComponentBase } from './component.ts'
+import { ConnectAttempts, type ConnectFacts } from './connect-attempts.ts'
+import { HealthCheck } from './health-check.ts'
 import { Hysteresis, type Phase } from './phase.ts'
 import { reconnectDelayMs } from './reconnect.ts'
+import type { RunnerOptions } from './runner-options.ts'
 import { deriveController, waitOrAbort } from '../core/abort.ts'
-import type { Clock } from '../core/clock.ts'
 import { SluiceError, toError } from '../core/errors.ts'
-
-/** How often the background check runs and when its verdict turns. */
-export interface CheckSettings {
-  /** Milliseconds between two checks that succeed, ± 10 %. */
-  readonly intervalMs: number
-  /** Deadline of one check in milliseconds. */
-  readonly timeoutMs: number
-  /** Failures in a row until the component counts as down. */
-  readonly downAfter: number
-  /** Successes in a row until it counts as up again. */
-  readonly upAfter: number
-}
-
-export interface RunnerOptions {
-  readonly name: string
-  readonly component: Component<ComponentBase>
-  /** Components that must be ready before this one connects. */
-  readonly dependsOn: readonly string[]
-  /** Resolves when they are; undefined where there are none. */
-  readonly dependenciesReady: (signal: AbortSignal) => Promise<void>
-  /** Deadline of one connect in milliseconds. */
-  readonly connectTimeoutMs: number
-  readonly checks: CheckSettings
-  readonly clock: Clock
-  readonly random: () => number
-  readonly onPhase: (phase: Phase) => void
-}
 
 /** A check that failed, or a component that is down, is asked again after this long. */
 const RECHECK_MS = 1_000
@@ -43,6 +17,8 @@ const RECONNECT_SPREAD_MS = 250
 
 export class ComponentRunner {
   readonly #options: RunnerOptions
+  readonly #attempts: ConnectAttempts
+  readonly #check: HealthCheck
   readonly #health: Hysteresis
   readonly #stop = new AbortController()
   readonly #firstReady = Promise.withResolvers<void>()
@@ -53,17 +29,11 @@ export class ComponentRunner {
   #everConnected = false
   /** Of one attempt and its connection: aborted with the error when that is lost. */
   #loss = new AbortController()
-  #pendingCheck: Promise<void> | undefined
-  #progress = 0
-  #note: string | undefined
-  #attempts = 0
-  #startedAt: number | undefined
-  #connectMs: number | undefined
-  /** Monotonic time of the next attempt, while the back-off between two runs. */
-  #nextAttemptAt: number | undefined
 
   constructor(options: RunnerOptions) {
     this.#options = options
+    this.#attempts = new ConnectAttempts({ ...options, timeoutMs: options.connectTimeoutMs })
+    this.#check = new HealthCheck({ ...options, timeoutMs: options.checks.timeoutMs })
     this.#health = new Hysteresis(options.checks.downAfter, options.checks.upAfter)
     this.#phase = { state: 'waiting', needs: options.dependsOn }
     // Nobody may be waiting for it when the app stops first.
@@ -84,28 +54,9 @@ export class ComponentRunner {
   get everConnected(): boolean {
     return this.#everConnected
   }
-  get attempts(): number {
+  /** What is to be shown of connecting. */
+  get attempts(): ConnectFacts {
     return this.#attempts
-  }
-  /** 0 to 1, of the connect under way. */
-  get progress(): number {
-    return this.#everConnected ? 1 : this.#progress
-  }
-  get note(): string | undefined {
-    return this.#note
-  }
-  /** Wall-clock time at which the first connect began. */
-  get startedAt(): number | undefined {
-    return this.#startedAt
-  }
-  /** Milliseconds that the last successful connect took. */
-  get connectMs(): number | undefined {
-    return this.#connectMs
-  }
-  /** Milliseconds until the next attempt begins; 0 when one is under way or none is needed. */
-  get retryInMs(): number {
-    if (this.#nextAttemptAt === undefined) return 0
-    return Math.max(0, this.#nextAttemptAt - this.#options.clock.monotonic())
   }
   /** Resolves at the first connection; rejects when the app stops before. */
   get firstReady(): Promise<void> {
@@ -165,11 +116,10 @@ export class ComponentRunner {
   }
 
   async #connectUntilUp(stop: AbortSignal): Promise<void> {
-    this.#startedAt ??= this.#options.clock.now()
     let last: Error | undefined
     for (let attempt = 1; ; attempt++) {
       stop.throwIfAborted()
-      this.#attempts++
+      this.#attempts.begin()
       if (!this.#everConnected) {
         this.#enter({ state: 'connecting', attempt, ...(last && { error: last }) })
       }
@@ -184,41 +134,21 @@ export class ComponentRunner {
       const retryMs = reconnectDelayMs(attempt, this.#options.random)
       if (this.#health.up) this.#enter({ state: 'degraded', connected: false, error: last })
       else this.#enter({ state: 'failed', attempt, error: last, retryMs })
-      this.#nextAttemptAt = this.#options.clock.monotonic() + retryMs
-      await this.#sleep(retryMs, stop)
-      this.#nextAttemptAt = undefined
+      await this.#attempts.pause(retryMs, stop)
     }
   }
 
-  /** One attempt with its deadline. Waits for the component to settle, for connect must never run twice at once. */
   async #connectOnce(attempt: number, stop: AbortSignal): Promise<void> {
-    const { clock, connectTimeoutMs, name, component } = this.#options
-    const began = clock.monotonic()
-    const { controller, release } = deriveController(stop)
-    const timer = clock.setTimer(() => {
-      const text = `"${name}: connect" timed out after ${connectTimeoutMs} ms`
-      const error = new SluiceError('SLUICE_TIMEOUT', text, { component: name, retryable: true })
-      controller.abort(error)
+    const { signal: lost } = (this.#loss = new AbortController())
+    const ms = await this.#attempts.make(stop, (error) => {
       // Said at once: a component that ignores its signal would look as if it were still trying.
       if (!this.#everConnected) this.#enter({ state: 'failed', attempt, error, retryMs: 0 })
-    }, connectTimeoutMs)
-    this.#progress = 0
-    const { signal: lost } = (this.#loss = new AbortController())
-    try {
-      await component.connect(controller.signal, (fraction, note) => {
-        this.#progress = Math.min(1, Math.max(0, fraction))
-        this.#note = note
-      })
-    } finally {
-      timer.cancel()
-      release()
-    }
+    })
     stop.throwIfAborted()
     // It may be gone before connect has said that it is there.
     lost.throwIfAborted()
-    this.#connectMs = clock.monotonic() - began
+    this.#attempts.succeeded(ms)
     this.#connected = this.#everConnected = true
-    this.#note = undefined
     this.#health.good()
     this.#enterConnected()
     this.#firstReady.resolve()
@@ -249,34 +179,11 @@ export class ComponentRunner {
   }
 
   async #checkOnce(signal: AbortSignal): Promise<void> {
-    const error = await this.#runCheck(signal)
+    const error = await this.#check.run(signal)
     signal.throwIfAborted()
     if (error === undefined) this.#health.good()
     else this.#health.bad()
     this.#enterConnected(error)
-  }
-
-  /** One check at a time: while an earlier one has not settled, that alone is a failure. */
-  async #runCheck(signal: AbortSignal): Promise<Error | undefined> {
-    const { clock, component, name, checks } = this.#options
-    const { controller, release } = deriveController(signal)
-    const timer = clock.setTimer(() => {
-      const text = `"${name}: check" timed out after ${checks.timeoutMs} ms`
-      controller.abort(new SluiceError('SLUICE_TIMEOUT', text, { component: name, retryable: true }))
-    }, checks.timeoutMs)
-    try {
-      this.#pendingCheck ??= Promise.try(() => component.check(controller.signal)).finally(() => {
-        this.#pendingCheck = undefined
-      })
-      this.#pendingCheck.catch(() => {})
-      await waitOrAbort(this.#pendingCheck, controller.signal)
-      return undefined
-    } catch (error) {
-      return toError(error)
-    } finally {
-      timer.cancel()
-      release()
-    }
   }
 
   #enterConnected(error?: Error): void {
