@@ -2,8 +2,9 @@
  * Tasks with keys, of one queue: one task of a key at a time, in the order of their enqueueing, over all processes.
  *
  * It asks for a share of the queue's shards once there is a task with a key. Each shard is read ahead into lanes
- * (keyed-reader.ts, engine/tasks/keyed-lanes.ts); it claims the heads of lanes by their ids under the shard's lease, and lets the next of a
- * key start when the one before is done, dead or cancelled. A failed one keeps its place until it is due again.
+ * (keyed-reader.ts, engine/tasks/keyed-lanes.ts); the heads of lanes are claimed under the shard's lease (keyed-claims.ts),
+ * and the next of a key may start when the one before is done, dead or cancelled. A failed one keeps its place until it
+ * is due again.
  *
  * What has no handler here is offered to other processes (keyed-offers.ts), and what those offer is taken over where it has
  * one here (keyed-guests.ts).
@@ -16,11 +17,11 @@ import { toError } from '../core/errors.ts'
 import type { Queryable, Transaction } from '../engine/database.ts'
 import { ShardLeases, type ShardLease } from '../engine/leases.ts'
 import type { Failed, FailedAnswer } from '../engine/tasks/finish.ts'
-import { claimKeyed, hasKeyed, KEY_SHARDS, keyedState } from '../engine/tasks/keyed.ts'
+import { hasKeyed, KEY_SHARDS } from '../engine/tasks/keyed.ts'
 import { withdrawOffers } from '../engine/tasks/keyed-offers.ts'
 import type { HeldTask } from '../engine/tasks/task.ts'
 import type { Lease } from '../engine/worker/worker.ts'
-import { takeRate } from '../engine/tasks/limits.ts'
+import { KeyedClaims } from './keyed-claims.ts'
 import { KeyedGuests } from './keyed-guests.ts'
 import { KeyedOffers, offerTopic } from './keyed-offers.ts'
 import { KeyedReader, READ_EVERY_MS } from './keyed-reader.ts'
@@ -39,8 +40,6 @@ export interface KeyedOptions {
 const PROBE_EVERY_MS = 250
 /** Of a shard, offered at once, at most. */
 const MAX_OFFERS = 1_000
-/** A task that was there for the taking and was not taken: someone else has its row locked. */
-const MIN_RETRY_MS = 20
 
 export class KeyedSource implements TaskSource {
   readonly #host: SourceHost
@@ -53,12 +52,11 @@ export class KeyedSource implements TaskSource {
   readonly #reader: KeyedReader
   readonly #offers: KeyedOffers
   readonly #guests: KeyedGuests
+  readonly #claims: KeyedClaims
   #probedAt = -Infinity
   #turn = 0
-  /** Of the shards, which is asked first. */
-  #first = 0
   /** Under way: they and what `tick` does would read the same twice. */
-  #claims = 0
+  #claimsUnderWay = 0
   #offering: Promise<void> | undefined
   /** Names that had a handler here when lanes were sorted. */
   #handled: string | undefined
@@ -70,6 +68,13 @@ export class KeyedSource implements TaskSource {
     this.#reader = new KeyedReader(host)
     this.#offers = new KeyedOffers(host)
     this.#guests = new KeyedGuests(host, options)
+    this.#claims = new KeyedClaims(host, {
+      rules: options.rules,
+      release: (db, tasks, lease) => options.ends.release(db, tasks, lease),
+      shardsOf: (lease) => this.#shardsOf(lease),
+      isGuest: (id) => this.#guests.has(id),
+      onClaimed: (id, shard) => void this.#running.set(id, shard),
+    })
     const { wake } = host.engine
     this.#releases = [
       wake.on(`q${host.queueId}`, () => this.#reader.hint()),
@@ -90,18 +95,18 @@ export class KeyedSource implements TaskSource {
     await Promise.resolve()
     await this.#offering
     if (this.#closing !== undefined || !(await this.#isActive())) return []
-    await this.#guests.dropUnknown(lease, this.#claims === 0)
-    this.#claims += 1
+    await this.#guests.dropUnknown(lease, this.#claimsUnderWay === 0)
+    this.#claimsUnderWay += 1
     try {
       return await this.#claimAny(lease, limit)
     } finally {
-      this.#claims -= 1
+      this.#claimsUnderWay -= 1
     }
   }
 
   /** Where handlers have no room for a while, others are not to wait for what they can do. */
   async tick(lease: Lease): Promise<void> {
-    if (this.#claims > 0 || this.#offering !== undefined || this.#shards.size === 0) return
+    if (this.#claimsUnderWay > 0 || this.#offering !== undefined || this.#shards.size === 0) return
     const offering = this.#readAndOffer(lease, PAGE * this.#shards.size)
     this.#offering = offering.catch(() => {}).finally(() => (this.#offering = undefined))
     await offering
@@ -236,8 +241,7 @@ export class KeyedSource implements TaskSource {
 
   async #claimOwn(lease: Lease, limit: number): Promise<readonly HeldTask[]> {
     await this.#readAndOffer(lease, limit)
-    const picked = await this.#allowed(this.#pick(lease, limit))
-    return picked.length === 0 ? [] : this.#claim(lease, picked)
+    return this.#claims.take(lease, limit)
   }
 
   /** Lets keys go on whose task others have ended, reads on, and offers what has no handler here. */
@@ -252,104 +256,11 @@ export class KeyedSource implements TaskSource {
     )
     if (heads.length === 0) return
     const missed = await this.#offers.offer(lease, heads)
-    if (missed.length > 0) await this.#explain(lease, missed)
-  }
-
-  /** Heads of lanes, from each shard its part, each time from another one on. */
-  #pick(lease: Lease, limit: number): readonly Picked[] {
-    const shards = this.#shardsOf(lease)
-    const picked: Picked[] = []
-    const take = (shard: KeyedShard, most: number): void => {
-      for (const task of shard.take(most)) picked.push({ shard, task })
-    }
-    const first = this.#first++
-    for (let at = 0; at < shards.length; at++) {
-      const shard = shards[(first + at) % shards.length]
-      if (shard !== undefined) take(shard, Math.ceil((limit - picked.length) / (shards.length - at)))
-    }
-    // What the later ones did not want, the earlier ones may have.
-    for (const shard of shards) if (picked.length < limit) take(shard, limit - picked.length)
-    return picked
+    if (missed.length > 0) await this.#claims.explain(lease, missed)
   }
 
   #shardsOf(lease: Lease): readonly KeyedShard[] {
     return [...this.#shards.values()].filter((shard) => shard.lease.owner === lease.id)
-  }
-
-  /** Those that the rate of their keys allows; the others are back in their lanes, which are blocked until it does. */
-  async #allowed(picked: readonly Picked[]): Promise<readonly Picked[]> {
-    const { engine, queueId } = this.#host
-    const { keyRate } = this.#options.rules()
-    if (keyRate === undefined || picked.length === 0) return picked
-    const byKey = Map.groupBy(picked, ({ task }) => task.key)
-    const wants = new Map([...byKey].map(([key, tasks]) => [key, tasks.length]))
-    try {
-      const answers = await takeRate(engine.db, queueId, wants, keyRate)
-      return [...byKey].flatMap(([key, tasks]) => {
-        const { granted = 0, dueIn = 0 } = answers.get(key) ?? {}
-        for (const { shard, task } of tasks.slice(granted)) shard.defer(task, dueIn)
-        return tasks.slice(0, granted)
-      })
-    } catch (error) {
-      for (const { shard, task } of picked) shard.defer(task)
-      throw error
-    }
-  }
-
-  async #claim(lease: Lease, picked: readonly Picked[]): Promise<readonly HeldTask[]> {
-    const { engine, queueId } = this.#host
-    let tasks: readonly HeldTask[]
-    try {
-      tasks = await claimKeyed(
-        engine.db,
-        queueId,
-        lease.id,
-        picked.map(({ task }) => task),
-      )
-    } catch (error) {
-      // Where the statement did its work all the same, the next claim finds out whose they are.
-      for (const { shard, task } of picked) shard.defer(task)
-      throw error
-    }
-    const byId = new Map(picked.map((each) => [each.task.id, each]))
-    for (const { id } of tasks) {
-      const shard = byId.get(id)?.shard
-      byId.delete(id)
-      if (shard !== undefined) this.#running.set(id, shard)
-    }
-    if (byId.size > 0) await this.#explain(lease, [...byId.values()])
-    return tasks
-  }
-
-  /** Why they could not be claimed: gone, not due yet, another's still, paused, or ours by a claim without an answer. */
-  async #explain(lease: Lease, missed: readonly Picked[]): Promise<void> {
-    const { engine } = this.#host
-    try {
-      const rows = await keyedState(
-        engine.db,
-        missed.map(({ task }) => task.id),
-      )
-      const ours = rows.filter(({ id, owner }) => owner === lease.id && !this.#guests.has(id))
-      const byId = new Map(rows.map((row) => [row.id, row]))
-      // What is gone lets the next of its key start.
-      if (byId.size < missed.length) this.#host.wake()
-      for (const { shard, task } of missed) {
-        const row = byId.get(task.id)
-        if (row === undefined) shard.remove(task.id)
-        else if (row.held || row.paused) shard.defer(task)
-        else if (row.dueIn > 0) shard.putBack(task.id, row.attempt, row.dueIn)
-        else shard.defer(task, MIN_RETRY_MS)
-      }
-      if (ours.length === 0) return
-      await this.#options.ends.release(
-        engine.db,
-        ours.map(({ id, attempt }) => ({ id, attempt, delay: 0 })),
-        lease,
-      )
-    } catch (error) {
-      engine.log.debug({ err: toError(error) }, 'tasks with keys could not be claimed')
-      for (const { shard, task } of missed) shard.defer(task)
-    }
   }
 
   #end(id: string, end: (shard: KeyedShard) => void): void {
