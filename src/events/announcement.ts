@@ -1,4 +1,4 @@
-/** What this process subscribes to, written down in its row of sluice.worker, where other processes look. */
+/** What this process subscribes to, and where it stands, written down in its row of sluice.worker, where others look. */
 import { toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import { announceReaders, type Announced } from '../engine/log/reads.ts'
@@ -29,6 +29,11 @@ export class Announcement {
       this.#writing = undefined
     })
     return this.#writing
+  }
+
+  /** It has changed, which has time until the next look. */
+  change(): void {
+    this.#isStale = true
   }
 
   /** Writes what could not be written before. */

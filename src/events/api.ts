@@ -223,6 +223,77 @@ export interface DeadEvents {
   drop(filter: DeadEventFilter): AsyncResult<number>
 }
 
+/**
+ * `waiting`: for the time of its next attempt. `due`: its time has come. `running`: it is with its handler; of a
+ * subscription with `ordered: 'key'` that is shown as `due`. `behind`: of such a subscription, behind another of its key.
+ */
+export type WaitingEventState = 'waiting' | 'due' | 'running' | 'behind'
+
+/** A delivery that failed, or is behind one of its key that failed, and is tried again. */
+export interface WaitingEvent {
+  /** Of the delivery. */
+  readonly id: string
+  readonly eventId: string
+  readonly subscription: string
+  readonly topic: string
+  readonly key: string | undefined
+  /** As it was published. */
+  readonly data: unknown
+  readonly state: WaitingEventState
+  /** Attempts so far. */
+  readonly attempt: number
+  readonly maxAttempts: number
+  readonly dueAt: Date
+  /** Of the attempts so far, at most the last 25. */
+  readonly errors: readonly DeliveryError[]
+  readonly traceId: string | undefined
+  readonly publishedAt: Date
+}
+
+export interface WaitingEventFilter {
+  readonly subscription?: string | undefined
+  readonly ids?: readonly string[] | undefined
+  readonly state?: WaitingEventState | undefined
+  /** Only those behind this id: the last one of the page before. */
+  readonly after?: string | undefined
+  /** 1 to 10,000. @default 100 */
+  readonly limit?: number | undefined
+}
+
+export interface RetryEventsFilter {
+  readonly subscription?: string | undefined
+  readonly ids?: readonly string[] | undefined
+  /** 1 to 10,000. @default 10000 */
+  readonly limit?: number | undefined
+}
+
+/** An event that a shard stands in front of: `onFail: 'stop'`, and relays whose broker is away. It is tried until it succeeds. */
+export interface StandingEvent {
+  readonly subscription: string
+  readonly shard: number
+  readonly topic: string
+  readonly eventId: string
+  readonly key: string | undefined
+  readonly attempt: number
+  readonly error: string
+  readonly since: Date
+  /** Which one it is that stands: name, host and process id. */
+  readonly process: string
+}
+
+export interface WaitingEvents {
+  /** The oldest first. */
+  list(filter?: WaitingEventFilter): AsyncResult<readonly WaitingEvent[]>
+  get(id: string): AsyncResult<WaitingEvent | undefined>
+  /**
+   * Makes those due that wait for their time; how many. It is the attempt that they waited for, and no additional one.
+   * By subscription or ids: without any SLUICE_INVALID_ARGUMENT.
+   */
+  retry(filter: RetryEventsFilter): AsyncResult<number>
+  /** What shards of live processes stand in front of, a second after they tell of it at the latest; 50 of a process. */
+  standing(subscription?: string): AsyncResult<readonly StandingEvent[]>
+}
+
 export interface ReplayOptions {
   /** A time, the id of an event, or `'beginning'` for the oldest that is kept. */
   readonly from: Date | string
@@ -321,5 +392,7 @@ export interface Events extends ComponentBase {
   remove(subscription: string): AsyncResult<RemovedSubscription>
   lag(): AsyncResult<readonly SubscriptionLag[]>
   topics(): AsyncResult<readonly TopicInfo[]>
+  /** Deliveries that failed and are tried again. */
+  readonly waiting: WaitingEvents
   readonly deadLetters: DeadEvents
 }

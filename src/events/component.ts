@@ -2,7 +2,9 @@
 import type { Component, ComponentContext } from '../app/component.ts'
 import type { Postgres } from '../components/postgres/api.ts'
 import { onAbort } from '../core/abort.ts'
+import type { AsyncResult } from '../core/async-result.ts'
 import { hasCode, invalidArgument, SluiceError, toError } from '../core/errors.ts'
+import type { Engine } from '../engine/engine.ts'
 import { checkTransaction } from '../engine/transaction-option.ts'
 import type { OperationSpec } from '../telemetry/operate.ts'
 import type {
@@ -23,6 +25,7 @@ import { createAlone } from './transports/alone.ts'
 import type { EventBroker, ForeignMapping } from './transports/broker.ts'
 import { chooseWay, isAlone } from './transports/choose.ts'
 import type { Travel } from './transports/travel.ts'
+import type * as Waiting from './waiting.ts'
 
 const ONCE: OperationSpec = Object.freeze({ name: 'once', idempotent: false })
 const REPLAY: OperationSpec = Object.freeze({ name: 'replay', idempotent: false })
@@ -32,6 +35,8 @@ const PAUSE: OperationSpec = Object.freeze({ name: 'pause', idempotent: true })
 const REMOVE: OperationSpec = Object.freeze({ name: 'remove', idempotent: false })
 const RESUME: OperationSpec = Object.freeze({ name: 'resume', idempotent: true })
 const LAG: OperationSpec = Object.freeze({ name: 'lag', idempotent: true })
+const WAITING: OperationSpec = Object.freeze({ name: 'waiting', idempotent: true })
+const RETRY: OperationSpec = Object.freeze({ name: 'retry', idempotent: true })
 const TOPICS: OperationSpec = Object.freeze({ name: 'topics', idempotent: true })
 /** A redrive waits for its canaries to be delivered. */
 const REDRIVE_LIMIT = '10m'
@@ -119,6 +124,16 @@ function createLog(
     }
   }
 
+  /** Loaded when it is first asked for. */
+  const waiting = <T>(
+    spec: OperationSpec,
+    ask: (asked: typeof Waiting, engine: Engine) => Promise<T>,
+  ): AsyncResult<T> =>
+    operations.run(spec, async () => {
+      const { engine } = running()
+      return ask(await import('./waiting.ts'), engine)
+    })
+
   const api: Events = {
     ...context.base,
     publish: (type, data, options = {}) =>
@@ -155,6 +170,14 @@ function createLog(
       operations.run(REMOVE, (call) => running().queries.remove(subscription, call.signal)),
     lag: () => operations.run(LAG, () => running().queries.lag()),
     topics: () => operations.run(TOPICS, () => running().queries.topics()),
+    waiting: Object.freeze({
+      list: (filter) => waiting(WAITING, (asked, engine) => asked.waitingEvents(engine, filter)),
+      get: (id) =>
+        waiting(WAITING, async (asked, engine) => (await asked.waitingEvents(engine, { ids: [id] }))[0]),
+      retry: (filter) => waiting(RETRY, (asked, engine) => asked.retryEvents(engine, filter)),
+      standing: (subscription) =>
+        waiting(WAITING, (asked, engine) => asked.standingEvents(engine, subscription)),
+    } satisfies Events['waiting']),
     deadLetters: Object.freeze({
       list: (filter = {}) => operations.run(LIST_DEAD, () => running().queries.listDead(filter)),
       get: (id) =>

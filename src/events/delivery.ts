@@ -64,6 +64,14 @@ export class Delivery {
 
   /** Resolves when all of them are done, or are tasks. */
   async deliver(events: readonly StoredEvent[]): Promise<void> {
+    try {
+      await this.#deliver(events)
+    } finally {
+      this.#parts.stands.end(this.#parts.spec.name, events)
+    }
+  }
+
+  async #deliver(events: readonly StoredEvent[]): Promise<void> {
     const { attempts } = this.#parts
     let open = await this.#behindParked(events)
     const errors: Errors = new Map()
@@ -83,6 +91,14 @@ export class Delivery {
 
   /** The same in one transaction with the cursor, which then stands at `behind`. */
   async deliverInTransaction(events: readonly StoredEvent[], behind: Position): Promise<void> {
+    try {
+      await this.#deliverInTransaction(events, behind)
+    } finally {
+      this.#parts.stands.end(this.#parts.spec.name, events)
+    }
+  }
+
+  async #deliverInTransaction(events: readonly StoredEvent[], behind: Position): Promise<void> {
     const { engine, attempts, spec } = this.#parts
     const open = await this.#behindParked(events, behind)
     const errors: Errors = new Map()
@@ -172,11 +188,14 @@ export class Delivery {
   }
 
   async #rest(attempt: number, failed: readonly Failure[]): Promise<void> {
-    const { engine, spec, log } = this.#parts
+    const { engine, spec, log, stands: board } = this.#parts
     let backoff = QUICK_BACKOFF
     const stands = spec.onFail === 'stop' || spec.onFail === 'hold'
     if (stands && attempt >= QUICK_ATTEMPTS) {
       backoff = { baseMs: spec.backoff.baseMs, capMs: Math.min(spec.backoff.capMs, STOP_CAP_MS) }
+      for (const { event, error, isInnocent } of failed) {
+        if (isInnocent !== true) board.set(spec.name, this.#cursor.owner.shard, event, { attempt, error })
+      }
       if (spec.onFail === 'stop' || attempt % LOG_EVERY === QUICK_ATTEMPTS)
         log.error(
           { err: failed[0]?.error, subscription: spec.name, eventId: failed[0]?.event.row.id, attempt },

@@ -12,6 +12,7 @@ import type { Attempts } from './attempt.ts'
 import type { StoredEvent } from './decode.ts'
 import type { Gate } from './gate.ts'
 import type { SubscriptionSpec } from './spec.ts'
+import type { Stands } from './stands.ts'
 
 /** What all subscriptions of a process share. */
 export interface SubscriberHost {
@@ -25,6 +26,8 @@ export interface SubscriberHost {
   /** Writes a cursor, gathered with others; false where the shard is another's. */
   readonly moveCursor: (move: CursorMove) => Promise<boolean>
   readonly delivered: (subscription: string) => CounterCell
+  /** Shards that go on only when an event is delivered. */
+  readonly stands: Stands
   /** Writes down what this process subscribes to, for others to see. */
   readonly announce: () => Promise<void>
   /** What the database says of a subscription. */

@@ -23,6 +23,7 @@ import { ASKED, Queries } from './queries.ts'
 import { Rounds } from './rounds.ts'
 import type { EventsConfig } from './section.ts'
 import type { SubscriptionSpec } from './spec.ts'
+import { Stands } from './stands.ts'
 import { Subscriber } from './subscriber.ts'
 import type { TaskLoop } from './task-loop.ts'
 
@@ -30,7 +31,7 @@ import type { TaskLoop } from './task-loop.ts'
 const TEND_EVERY_MS = 60_000
 
 export class EventsRuntime {
-  readonly #engine: Engine
+  readonly engine: Engine
   readonly #config: EventsConfig
   readonly #component: string
   readonly #log: Logger
@@ -40,6 +41,7 @@ export class EventsRuntime {
   readonly #subscribers = new Map<string, Subscriber>()
   readonly #host: SubscriberHost
   readonly #announcement: Announcement
+  readonly #stands: Stands
   readonly #watch: Rounds
   readonly #stalls: Rounds
   readonly #tend: Rounds
@@ -51,7 +53,7 @@ export class EventsRuntime {
 
   constructor(engine: Engine, config: EventsConfig, component: string, log: Logger) {
     const { db, clock, metrics } = engine
-    this.#engine = engine
+    this.engine = engine
     this.#config = config
     this.#component = component
     this.#log = log
@@ -66,6 +68,7 @@ export class EventsRuntime {
       maxWaiting: 100_000,
       clock,
     })
+    this.#stands = new Stands(clock, () => this.#announcement.change())
     const delivered = metrics.counter('sluice_events_delivered_total', 'Deliveries of events that are done.')
     const pages = new WeakMap<Page, readonly StoredEvent[]>()
     this.#host = {
@@ -84,12 +87,14 @@ export class EventsRuntime {
       moveCursor: (move) => this.#cursors.add(move),
       delivered: (subscription) => delivered.with({ component, subscription }),
       announce: () => this.#announcement.write(),
+      stands: this.#stands,
       stateOf: async (id) => (await this.#states([id]))[0],
       tell: () => engine.wake.signal(ASKED),
     }
-    this.#announcement = new Announcement(engine, component, log, () =>
-      Object.fromEntries([...this.#subscribers].map(([name, { spec }]) => [name, spec.patterns])),
-    )
+    this.#announcement = new Announcement(engine, component, log, () => ({
+      reads: Object.fromEntries([...this.#subscribers].map(([name, { spec }]) => [name, spec.patterns])),
+      stands: this.#stands.all,
+    }))
     this.#watch = new Rounds(engine, log, 'the watch over subscriptions', config.pollInterval, () =>
       this.#look(),
     )
@@ -105,18 +110,18 @@ export class EventsRuntime {
 
   /** Begins what goes on beside publishing. */
   async open(): Promise<void> {
-    const queue = await this.#engine.queues.id(LATER_QUEUE)
-    this.#later = laterLoop(this.#engine, this.#log, this.#topics, queue)
+    const queue = await this.engine.queues.id(LATER_QUEUE)
+    this.#later = laterLoop(this.engine, this.#log, this.#topics, queue)
     this.#watch.start({ hint: ASKED })
     this.#stalls.start()
     this.#figures.start()
     // Not while all processes start.
-    this.#tend.start({ delayMs: TEND_EVERY_MS * this.#engine.random() })
+    this.#tend.start({ delayMs: TEND_EVERY_MS * this.engine.random() })
   }
 
   /** Where events that come from a broker are written. */
   inbox(): Inbox {
-    return new Inbox(this.#engine, this.#topics, this.#config.inboxKeep)
+    return new Inbox(this.engine, this.#topics, this.#config.inboxKeep)
   }
 
   get inspection(): Inspection {
@@ -208,7 +213,7 @@ export class EventsRuntime {
   }
 
   async #restartStalled(): Promise<undefined> {
-    const { metrics } = this.#engine
+    const { metrics } = this.engine
     const limit = this.#config.stallTimeout
     for (const subscriber of this.#subscribers.values()) {
       const stalled = subscriber.restartStalled(limit)
@@ -232,7 +237,7 @@ export class EventsRuntime {
 
   /** What is asked of subscriptions, and what is due. */
   async #look(): Promise<number | undefined> {
-    const { db } = this.#engine
+    const { db } = this.engine
     const running = [...this.#subscribers.values()].filter(({ id }) => id !== undefined)
     this.#announcement.look()
     const states = await this.#states(running.flatMap(({ id }) => id ?? []))
@@ -256,12 +261,12 @@ export class EventsRuntime {
 
   async #states(ids: readonly number[]): Promise<readonly SubscriptionState[]> {
     if (ids.length === 0) return []
-    const { db, worker } = this.#engine
+    const { db, worker } = this.engine
     return subscriptionStates(db, ids, { worker: worker.lease?.id, component: this.#component })
   }
 
   async #care(signal: AbortSignal): Promise<undefined> {
-    const { db, metrics } = this.#engine
+    const { db, metrics } = this.engine
     const matches = (patterns: readonly string[], topic: string): boolean => topicMatcher(patterns)(topic)
     const tended = await tendLog(db, this.#config.retention, matches, signal)
     await dropOldDead(db, 'deliveries', this.#config.keepDead, signal)

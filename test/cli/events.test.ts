@@ -103,3 +103,51 @@ test('remove takes out a subscription that no process has, after a yes', { skip 
   assert.match(done.out, /^old is removed, with 0 retries and 0 dead letters$/m)
   assert.deepEqual(await peer.events.lag(), [])
 })
+
+test('a delivery that waits is listed, shown with its errors, and tried at once', { skip }, async () => {
+  await using at = await place()
+  // Its next attempt is far away.
+  const peer = await at.peer({}, { random: () => 0.9 })
+  let isBroken = true
+  const done = new Seen<number>()
+  const reader = peer.events.subscribe(
+    Created,
+    'reader',
+    ({ data }) => {
+      if (isBroken) throw new Error('the index is away')
+      done.add(data.n)
+    },
+    { backoff: { base: '1h', max: '1h' } },
+  )
+  await reader.ready()
+  assert.match((await call(at, 'waiting')).out, /^No delivery waits\.$/m)
+  await peer.events.publish(Created, { n: 7 })
+  const [waiting] = await until(
+    () => peer.events.waiting.list({ state: 'waiting' }),
+    (list) => list.length > 0,
+  )
+  const id = waiting?.id ?? ''
+  const list = await call(at, 'waiting', '--subscription', 'reader')
+  assert.match(list.out, /reader +todo\.created +\d+ +- +waiting +3\/8 +in .* \(.*Z\) +the index is away$/m)
+  const shown = await call(at, 'show', id)
+  assert.equal(shown.code, 0, shown.err)
+  assert.match(shown.out, /^state +waiting$[^]*^attempts +3 of 8$/m)
+  assert.match(shown.out, /^errors:\n {2}attempt 1, [^]*attempt 3, .*\n {4}the index is away$/m)
+  assert.match(shown.out, /^data:\n {2}\{\n {4}"n": 7/m)
+  const json = JSON.parse((await call(at, 'waiting', '--json')).out) as {
+    waiting: { id: string }[]
+    standing: []
+  }
+  assert.deepEqual([json.waiting.map((each) => each.id), json.standing], [[id], []])
+  const all = await call(at, 'retry')
+  assert.equal(all.code, 64)
+  assert.match(all.err, /needs ids, or --subscription/)
+  isBroken = false
+  assert.match((await call(at, 'retry', id)).out, /^1 delivery is due now$/m)
+  await done.atLeast(1)
+  const gone = await call(at, 'retry', id)
+  assert.equal(gone.code, 1)
+  assert.match(gone.err, /1 id left as they were/)
+  assert.equal((await call(at, 'show', id)).code, 1)
+  assert.equal((await call(at, 'waiting', '--state', 'dead')).code, 64)
+})

@@ -1,11 +1,11 @@
-/** `sluice events lag|topics|dead|show|replays`: looks, and changes nothing. */
+/** `sluice events lag|topics|dead|show|replays|transports`: looks, and changes nothing. */
 import type { DeadEvent, ReplayInfo, SubscriptionLag, TopicInfo } from '../../events/api.ts'
 import type { Feature, Transport } from '../../events/features.ts'
 import type { Invocation, Option, Terminal } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { RunnableAction } from './action.ts'
 import { printDeadLetter } from './dead-letters.ts'
-import { openEvents } from './open-events.ts'
+import { openEvents, type OpenEvents } from './open-events.ts'
 import { BEFORE, idsOf, LIMIT, limitOf, timeOf } from './options.ts'
 import { moment, printJson, printTable, span } from './text.ts'
 
@@ -39,7 +39,7 @@ export const EVENT_VIEWS: readonly RunnableAction[] = [
   {
     name: 'show',
     parameters: '<id>',
-    summary: 'one dead letter with its data and the error of each attempt',
+    summary: 'one dead letter, or delivery that waits, with its data and the error of each attempt',
     words: [1, 1],
     options: [],
     run: show,
@@ -150,10 +150,7 @@ async function show(invocation: Invocation, terminal: Terminal): Promise<number>
   const [id = ''] = idsOf(invocation)
   await using open = await openEvents(invocation, terminal)
   const [letter] = await open.events.listDead({ ids: [id] })
-  if (letter === undefined) {
-    terminal.err(`sluice: there is no dead letter ${id}: it was put back or dropped, or it never was`)
-    return EXIT.failure
-  }
+  if (letter === undefined) return await showWaiting(id, open, invocation, terminal)
   const facts = [
     ['subscription', letter.subscription],
     ['topic', letter.topic],
@@ -163,6 +160,28 @@ async function show(invocation: Invocation, terminal: Terminal): Promise<number>
   ] as const
   if (invocation.json) printJson({ deadLetter: letter }, terminal)
   else printDeadLetter(letter, facts, open.now, terminal)
+  return EXIT.ok
+}
+
+async function showWaiting(
+  id: string,
+  { engine, now }: OpenEvents,
+  invocation: Invocation,
+  terminal: Terminal,
+): Promise<number> {
+  const [{ waitingEvents }, { printWaiting }] = await Promise.all([
+    import('../../events/waiting.ts'),
+    import('./events-waiting.ts'),
+  ])
+  const [waiting] = await waitingEvents(engine, { ids: [id] })
+  if (waiting === undefined) {
+    terminal.err(
+      `sluice: there is no dead letter and no delivery ${id}: it was delivered, put back or dropped, or it never was`,
+    )
+    return EXIT.failure
+  }
+  if (invocation.json) printJson({ waiting }, terminal)
+  else printWaiting(waiting, now, terminal)
   return EXIT.ok
 }
 

@@ -5,30 +5,39 @@
  * Each process writes down in its row of sluice.worker what it subscribes to; that of a dead one counts no longer.
  */
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
+import type { Stand } from './waiting.ts'
 
 /** The number, as SQL. */
 export const readsOf = (sub: string): string => `coalesce((${sub}.opts ->> 'reads')::int, 0)`
 
 const CALL = { idempotent: true, timeout: STATEMENT_TIMEOUT_MS } as const
 
-/** Patterns by name of the subscription. */
-export type Announced = Readonly<Record<string, readonly string[]>>
+export interface Announced {
+  /** Patterns by name of the subscription. */
+  readonly reads: Readonly<Record<string, readonly string[]>>
+  /** Shards that stand in front of an event. */
+  readonly stands: readonly Stand[]
+}
 
-/** in: $1 worker, $2 component, $3 patterns by name · effect: all may read what the process subscribes to */
+/**
+ * in: $1 worker, $2 component, $3 patterns by name, $4 where it stands
+ * effect: all may read what the process subscribes to, and what it does not get on with
+ */
 const ANNOUNCE = `
-update sluice.worker set info = jsonb_set(info, '{events}', coalesce(info -> 'events', '{}') || jsonb_build_object($2::text, $3::jsonb))
+update sluice.worker set info = info || jsonb_build_object(
+  'events', coalesce(info -> 'events', '{}') || jsonb_build_object($2::text, $3::jsonb),
+  'stands', coalesce(info -> 'stands', '{}') || jsonb_build_object($2::text,
+    jsonb_build_object('at', clock_timestamp(), 'list', $4::jsonb)))
 where id = $1::bigint`
 
 export async function announceReaders(
   db: EngineDatabase,
   worker: string,
   component: string,
-  announced: Announced,
+  { reads, stands }: Announced,
 ): Promise<void> {
-  await db.execute(ANNOUNCE, [worker, component, JSON.stringify(announced)], {
-    ...CALL,
-    label: 'sluice.sub.announce',
-  })
+  const values = [worker, component, JSON.stringify(reads), JSON.stringify(stands)]
+  await db.execute(ANNOUNCE, values, { ...CALL, label: 'sluice.sub.announce' })
 }
 
 /** `sub`: what rows of sluice.sub are called there · SQL: a jsonb array of the patterns of each live program, but for one. */

@@ -166,6 +166,12 @@ export function createAlone(
     remove: () => refuse('steering', 'remove'),
     lag: () => refuse('steering', 'lag'),
     topics: () => refuse('steering', 'topics'),
+    waiting: Object.freeze({
+      list: () => refuse('steering', 'waiting.list'),
+      get: () => refuse('steering', 'waiting.get'),
+      retry: () => refuse('steering', 'waiting.retry'),
+      standing: () => refuse('steering', 'waiting.standing'),
+    } satisfies Events['waiting']),
     deadLetters: Object.freeze({
       list: (filter = {}) =>
         operations.run(LIST_DEAD, () => letters.list(filter), { timeout: LETTERS_LIMIT }),

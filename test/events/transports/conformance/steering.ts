@@ -10,6 +10,8 @@ export function steering({ features, writer, reader, check }: Stage): void {
       await refused(() => reader().events.topics())
       await refused(() => reader().events.pause('any'))
       await refused(() => reader().events.resume('any'))
+      await refused(() => reader().events.waiting.list())
+      await refused(() => reader().events.waiting.retry({ subscription: 'any' }))
     })
     return
   }
