@@ -2,11 +2,13 @@
 import pg from 'pg'
 import { createTestDatabase } from '../../src/components/postgres/embedded/test-database.ts'
 
+/** `role`: of several of one run. */
 export async function openDatabase(
   dsn: string | undefined,
+  role = '',
 ): Promise<AsyncDisposable & { readonly dsn: string }> {
   if (dsn === undefined) return createTestDatabase()
-  const name = `sluice_chaos_${process.pid}`
+  const name = `sluice_chaos_${process.pid}${role}`
   const admin = async (sql: string): Promise<void> => {
     const client = new pg.Client({ connectionString: dsn })
     await client.connect()

@@ -7,6 +7,10 @@
  * `npm run chaos -- replicator [--rounds N] [--kills N] [--seed S] [--workers N] [--run auto|function|script|single]
  * [--json FILE]`: breaks replicators, their store and their source, and compares the store with the source after each round.
  *
+ * `npm run chaos -- relay [--transport rabbitmq|kafka] [--kills N] [--rounds N] [--seed S] [--workers N] [--clients N]
+ * [--dsn URL] [--json FILE]`: events of a service that travel over a broker into the log of another; processes of both are
+ * killed while the broker is killed, restarted, frozen and cut off, N times each.
+ *
  * `npm run chaos -- rolling [--rounds N] [--workers N] [--clients N] [--dsn URL] [--json FILE]`: stops and starts the
  * processes of a service one after the other under load; no request may fail, and nothing be lost, doubled or reordered.
  *
@@ -15,6 +19,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { BROKER_KINDS, isBrokerKind, type BrokerKind } from './brokers/kinds.ts'
 import { failed } from './check.ts'
 import { MUTANTS } from './mutants/list.ts'
 import { formatVerdicts } from './mutants/report.ts'
@@ -29,6 +34,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = { jobs: jobsScenario, even
 
 const USAGE = `npm run chaos -- ${Object.keys(SCENARIOS).join(' | ')} [--kills N] [--seed S] [--json FILE]
 npm run chaos -- replicator [--rounds N] [--kills N] [--seed S] [--json FILE]
+npm run chaos -- relay [--transport rabbitmq|kafka] [--kills N] [--rounds N] [--seed S] [--json FILE]
 npm run chaos -- rolling [--rounds N] [--dsn URL] [--json FILE]
 npm run chaos -- mutants [--only NAME] [--dsn URL] [--json FILE]`
 
@@ -39,14 +45,15 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string' },
     freezes: { type: 'string' },
     stops: { type: 'string' },
-    pace: { type: 'string', default: '400' },
+    pace: { type: 'string' },
     drain: { type: 'string', default: '120' },
     workers: { type: 'string', default: '3' },
     clients: { type: 'string', default: '2' },
     dsn: { type: 'string' },
     json: { type: 'string' },
     only: { type: 'string', multiple: true },
-    rounds: { type: 'string', default: '20' },
+    rounds: { type: 'string' },
+    transport: { type: 'string', default: 'rabbitmq' },
     run: { type: 'string', default: 'auto' },
   },
 })
@@ -58,6 +65,7 @@ const dsn = values.dsn ?? process.env['POSTGRES_DSN']
 const scenario = SCENARIOS[name]
 if (scenario !== undefined) process.exitCode = await causeChaos(scenario)
 else if (name === 'replicator') process.exitCode = await breakReplicator()
+else if (name === 'relay') process.exitCode = await breakRelay()
 else if (name === 'rolling') process.exitCode = await restartByTurns()
 else if (name === 'mutants') process.exitCode = await plantMutants()
 else {
@@ -73,7 +81,7 @@ async function causeChaos(of: Scenario): Promise<number> {
     freezes: wholeNumber('freezes', values.freezes ?? String(Math.ceil(kills * 0.03)), 0, kills),
     stops: wholeNumber('stops', values.stops ?? String(Math.ceil(kills * 0.05)), 0, kills),
     seed,
-    paceMs: wholeNumber('pace', values.pace, 10, 60_000),
+    paceMs: wholeNumber('pace', values.pace ?? '400', 10, 60_000),
     drainMs: wholeNumber('drain', values.drain, 1, 3_600) * 1_000,
     workers: wholeNumber('workers', values.workers, 1, 16),
     clients: wholeNumber('clients', values.clients, 1, 16),
@@ -90,7 +98,7 @@ async function breakReplicator(): Promise<number> {
   const { formatReplicatorReport } = await import('./replicator-report.ts')
   const report = await runReplicatorChaos({
     seed,
-    rounds: wholeNumber('rounds', values.rounds, 1, 100_000),
+    rounds: wholeNumber('rounds', values.rounds ?? '20', 1, 100_000),
     kills: wholeNumber('kills', values.kills, 0, 100_000),
     workers: wholeNumber('workers', values.workers, 1, 16),
     run: values.run,
@@ -101,11 +109,34 @@ async function breakReplicator(): Promise<number> {
   return replicatorFailed(report) ? 1 : 0
 }
 
+async function breakRelay(): Promise<number> {
+  const { runRelay, relayFailed } = await import('./relay/run.ts')
+  const { formatRelayReport } = await import('./relay/report.ts')
+  const kills = wholeNumber('kills', values.kills, 0, 100_000)
+  const report = await runRelay({
+    transport: transport(),
+    rounds: wholeNumber('rounds', values.rounds ?? '2', 0, 10_000),
+    kills,
+    freezes: wholeNumber('freezes', values.freezes ?? String(Math.ceil(kills * 0.03)), 0, kills),
+    stops: wholeNumber('stops', values.stops ?? String(Math.ceil(kills * 0.05)), 0, kills),
+    seed,
+    paceMs: wholeNumber('pace', values.pace ?? '1500', 10, 60_000),
+    drainMs: wholeNumber('drain', values.drain, 1, 3_600) * 1_000,
+    workers: wholeNumber('workers', values.workers, 1, 16),
+    clients: wholeNumber('clients', values.clients, 1, 16),
+    dsn,
+    log,
+  })
+  console.log(formatRelayReport(report))
+  write(report)
+  return relayFailed(report) ? 1 : 0
+}
+
 async function restartByTurns(): Promise<number> {
   const { runRolling } = await import('./rolling/run.ts')
   const { formatRollingReport, rollingFailed } = await import('./rolling/report.ts')
   const report = await runRolling({
-    restarts: wholeNumber('rounds', values.rounds, 1, 10_000),
+    restarts: wholeNumber('rounds', values.rounds ?? '20', 1, 10_000),
     replicas: wholeNumber('workers', values.workers, 2, 16),
     customers: wholeNumber('clients', values.clients, 1, 100) * 4,
     dsn,
@@ -126,6 +157,12 @@ async function plantMutants(): Promise<number> {
 
 function write(result: unknown): void {
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`)
+}
+
+function transport(): BrokerKind {
+  if (isBrokerKind(values.transport)) return values.transport
+  console.error(`--transport: expected ${BROKER_KINDS.join(' or ')}, got ${JSON.stringify(values.transport)}`)
+  process.exit(2)
 }
 
 function wholeNumber(name: string, text: string, min: number, max: number): number {

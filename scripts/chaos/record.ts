@@ -3,7 +3,7 @@
  * file that is only ever appended to. A line is one write of less than 4 KiB to a file opened for appending, so lines of
  * several processes never mix, and what was written before a SIGKILL is there.
  */
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
 
 /** Each fact has the wall clock of the machine, which all processes of a run share. */
 export type Fact =
@@ -38,8 +38,15 @@ export type Fact =
       readonly id: string
       readonly by: string
     }
-  /** What the run did to a process. */
-  | { readonly t: number; readonly pid: number; readonly f: 'kill' | 'freeze' | 'thaw' | 'term' }
+  /** What the run did to a process, or, with a moment, the process to itself. */
+  | {
+      readonly t: number
+      readonly pid: number
+      readonly f: 'kill' | 'freeze' | 'thaw' | 'term'
+      readonly at?: string
+    }
+  /** What it did to the broker, and that all is as it was. */
+  | { readonly t: number; readonly pid: number; readonly f: 'broken' | 'healed'; readonly fault: string }
 
 /**
  * How it was handed in: by itself, with a transaction that commits, with one that is rolled back (it must never run), or
@@ -60,6 +67,38 @@ export class Recorder {
 
   write(fact: Bare<Fact>, pid = process.pid): void {
     writeSync(this.#fd, `${JSON.stringify({ t: Date.now(), pid, ...fact })}\n`)
+  }
+
+  close(): void {
+    closeSync(this.#fd)
+  }
+}
+
+/** Facts as they are written: each call gives those that came since the last one. */
+export class Tail {
+  readonly #fd: number
+  #rest: Buffer = Buffer.alloc(0)
+  #offset = 0
+
+  constructor(file: string) {
+    this.#fd = openSync(file, 'r')
+  }
+
+  read(): readonly Fact[] {
+    const chunks = [this.#rest]
+    for (;;) {
+      const chunk = Buffer.alloc(65_536)
+      const read = readSync(this.#fd, chunk, 0, chunk.length, this.#offset)
+      if (read === 0) break
+      this.#offset += read
+      chunks.push(chunk.subarray(0, read))
+    }
+    const text = Buffer.concat(chunks)
+    const end = text.lastIndexOf(10) + 1
+    this.#rest = text.subarray(end)
+    const lines = text.toString('utf8', 0, end).split('\n')
+    lines.pop()
+    return lines.map((line) => JSON.parse(line) as Fact)
   }
 
   close(): void {

@@ -9,7 +9,7 @@ export function dieAtMoment(recorder: Recorder): void {
   subscribe(`sluice:${moment}`, () => {
     left -= 1
     if (left > 0) return
-    recorder.write({ f: 'kill' })
+    recorder.write({ f: 'kill', at: moment })
     process.kill(process.pid, 'SIGKILL')
   })
 }

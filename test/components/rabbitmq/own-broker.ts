@@ -15,6 +15,8 @@ export interface OwnBroker extends AsyncDisposable {
   start(): Promise<void>
   /** As a crash: the process is gone at once. What was confirmed is on disk. */
   kill(): Promise<void>
+  /** In order, as for an upgrade. */
+  stop(): Promise<void>
   /** SIGSTOP: connections stay, nothing answers. */
   freeze(): void
   thaw(): void
@@ -84,6 +86,15 @@ export async function ownBroker(): Promise<OwnBroker> {
       if (pid === undefined) running.kill('SIGKILL')
       pid = undefined
       await gone
+    },
+    async stop() {
+      const running = child
+      if (running === undefined || pid === undefined) return server.kill()
+      const gone = once(running, 'exit')
+      signal(pid, 'SIGTERM')
+      await gone
+      child = undefined
+      pid = undefined
     },
     freeze: () => signal(pid, 'SIGSTOP'),
     thaw: () => signal(pid, 'SIGCONT'),

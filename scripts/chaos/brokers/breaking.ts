@@ -1,0 +1,56 @@
+/** Breaks the broker again and again; after each fault something that was handed in later has to arrive. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { BrokerServer } from './broker.ts'
+import { strikeBroker, type BrokerFault } from './faults.ts'
+
+export interface Healing {
+  readonly fault: BrokerFault
+  /** From when the broker was whole again until something arrived that was handed in after that. */
+  readonly ms: number
+}
+
+export interface BreakingOptions {
+  readonly broker: BrokerServer
+  readonly faults: readonly BrokerFault[]
+  readonly random: () => number
+  readonly paceMs: number
+  readonly longestMs?: number | undefined
+  /** Did anything arrive by now that was handed in after this time? */
+  readonly arrivedSince: (time: number) => boolean | Promise<boolean>
+  /** The run was broken off. */
+  readonly isOver?: () => boolean
+  /** Around each fault. */
+  readonly said: (what: 'broken' | 'healed', fault: BrokerFault) => void
+  readonly log: (text: string) => void
+}
+
+export interface Broken {
+  readonly healings: readonly Healing[]
+  /** After these nothing arrived any more. */
+  readonly stuck: readonly string[]
+}
+
+const LOOK_MS = 50
+const STUCK_MS = 120_000
+
+export async function breakBroker(options: BreakingOptions): Promise<Broken> {
+  const { broker, faults, random, paceMs, longestMs, arrivedSince, isOver, said, log } = options
+  const healings: Healing[] = []
+  for (const [at, fault] of faults.entries()) {
+    await sleep(paceMs * (0.5 + random()))
+    if (isOver?.() === true) break
+    said('broken', fault)
+    await strikeBroker(broker, fault, random, longestMs)
+    said('healed', fault)
+    const healed = Date.now()
+    while (!(await arrivedSince(healed))) {
+      if (isOver?.() === true) return { healings, stuck: [] }
+      if (Date.now() - healed > STUCK_MS) return { healings, stuck: [`${fault}, number ${at + 1}`] }
+      await sleep(LOOK_MS)
+    }
+    const ms = Date.now() - healed
+    healings.push({ fault, ms })
+    log(`broker: ${fault}, ${at + 1} of ${faults.length}; on its way again after ${ms} ms`)
+  }
+  return { healings, stuck: [] }
+}
