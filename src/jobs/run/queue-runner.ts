@@ -11,11 +11,10 @@ import { backoffMs } from '../../core/backoff.ts'
 import { SluiceError, toError } from '../../core/errors.ts'
 import type { Failed } from '../../engine/tasks/finish.ts'
 import { moment } from '../../engine/moments.ts'
-import { isSuspect } from '../../engine/tasks/lone.ts'
-import type { HeldTask } from '../../engine/tasks/task.ts'
 import type { Lease } from '../../engine/worker/worker.ts'
 import { LogLimit } from '../../telemetry/log-limit.ts'
 import type { SourceHost, TaskSource } from '../source.ts'
+import { Dispatch, UNKNOWN_MIN_MS } from './dispatch.ts'
 import { Ends } from './ends.ts'
 import { HeldCheck } from './held-check.ts'
 import { Rest } from './rest.ts'
@@ -33,14 +32,12 @@ const STUCK_MS = 20_000
 const SHUTDOWN_GRACE_MS = 1_000
 /** Runs of this age are looked at once a second: are they still ours? */
 const CHECK_AFTER_MS = 1_000
-/** Where a task without a handler is left to others, it is so for half of its age, at least and at most: */
-const UNKNOWN_MIN_MS = 1_000
-const UNKNOWN_MAX_MS = 300_000
 
 export class QueueRunner {
   readonly #options: QueueRunnerOptions
   readonly #stations = new Stations()
   readonly #suspects: Suspects
+  readonly #dispatch: Dispatch
   readonly #sources: readonly TaskSource[]
   readonly #rest: Rest
   readonly #heldCheck: HeldCheck
@@ -49,7 +46,6 @@ export class QueueRunner {
   #ends: readonly Ends[] = []
   #lease: Lease | undefined
   #failures = 0
-  #unknown = 0
   #late = 0
   #restarts = 0
   #claimedAt: number | undefined
@@ -66,6 +62,11 @@ export class QueueRunner {
       engine,
       (station) => !this.#stopped && this.#stations.find(station.job.name) === station,
     )
+    this.#dispatch = new Dispatch(options, {
+      stations: this.#stations,
+      suspects: this.#suspects,
+      report: (error, what) => this.#report(error, what),
+    })
     this.#heldCheck = new HeldCheck(engine)
     this.#log = new LogLimit(engine.clock, LOG_EVERY_MS)
     const host: SourceHost = {
@@ -75,7 +76,7 @@ export class QueueRunner {
       wake: () => this.wake(),
       names: () => this.#stations.jobs.map(({ name }) => name),
       handles: (name) => this.#stations.find(name) !== undefined,
-      left: (name, count) => this.#left(name, count),
+      left: (name, count) => this.#dispatch.left(name, count),
       held: () => this.#ids(),
     }
     this.#sources = options.sources.map((create) => create(host))
@@ -100,7 +101,7 @@ export class QueueRunner {
           : Math.round(this.#options.engine.clock.monotonic() - this.#claimedAt),
       failures: this.#failures,
       restarts: this.#restarts,
-      unknown: this.#unknown,
+      unknown: this.#dispatch.unknown,
       late: this.#late,
     }
   }
@@ -257,7 +258,7 @@ export class QueueRunner {
         if (tasks.length > 0) moment('jobs.claimed', tasks.length)
         if (tasks.length === limit) isDry = false
         const isCurrent = !this.#stopped && generation === this.#generation
-        for (const task of tasks) this.#dispatch(task, ends, isCurrent)
+        for (const task of tasks) this.#dispatch.give(task, ends, isCurrent)
         this.#stations.pump()
       }
       this.#failures = 0
@@ -269,32 +270,6 @@ export class QueueRunner {
       this.#report(toError(error), 'jobs could not be claimed')
       this.#rest.forMs(backoffMs(this.#failures, this.#options.engine.random(), RETRY))
     }
-  }
-
-  #dispatch(task: HeldTask, ends: Ends, isCurrent: boolean): void {
-    const { queueName, engine } = this.#options
-    const station = this.#stations.find(task.name ?? queueName)
-    if (station !== undefined && isCurrent) {
-      if (isSuspect(task)) this.#suspects.accept(task, ends, station)
-      else station.accept(task, ends)
-      return
-    }
-    const { id, attempt, lot } = task
-    if (!isCurrent || this.#stations.size === 0) {
-      ends.released.add({ id, attempt, lot, delay: 0 })
-      return
-    }
-    this.#left(task.name ?? queueName, 1)
-    const age = engine.clock.now() - task.made
-    const delay = Math.min(UNKNOWN_MAX_MS, Math.max(UNKNOWN_MIN_MS, age / 2))
-    ends.released.add({ id, attempt, lot, delay })
-  }
-
-  #left(name: string, count: number): void {
-    this.#unknown += count
-    this.#options.onUnknown(count)
-    const error = new Error(`no handler for jobs called "${name}" in this process`)
-    this.#report(error, 'a job is left to other processes')
   }
 
   /** Nothing to claim: until a hint, until the next one is due, or the poll. */
