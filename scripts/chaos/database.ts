@@ -1,14 +1,13 @@
 /** The database of a run: on an embedded server of the run's own, or a new one on a server that is named. */
+import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { createTestDatabase } from '../../src/components/postgres/embedded/test-database.ts'
 
-/** `role`: of several of one run. */
 export async function openDatabase(
   dsn: string | undefined,
-  role = '',
 ): Promise<AsyncDisposable & { readonly dsn: string }> {
   if (dsn === undefined) return createTestDatabase()
-  const name = `sluice_chaos_${process.pid}${role}`
+  const name = `sluice_chaos_${process.pid}_${randomBytes(4).toString('hex')}`
   const admin = async (sql: string): Promise<void> => {
     const client = new pg.Client({ connectionString: dsn })
     await client.connect()
@@ -23,4 +22,10 @@ export async function openDatabase(
     dsn: own.href,
     [Symbol.asyncDispose]: () => admin(`drop database if exists ${name} with (force)`),
   }
+}
+
+export async function connectTo(dsn: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: dsn })
+  await client.connect()
+  return client
 }

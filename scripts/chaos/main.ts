@@ -11,6 +11,9 @@
  * [--dsn URL] [--json FILE]`: events of a service that travel over a broker into the log of another; processes of both are
  * killed while the broker is killed, restarted, frozen and cut off, N times each.
  *
+ * `npm run chaos -- community [--transport rabbitmq|kafka] [--rounds N] [--kills N] [--rate R] [--users N] [--seed S]
+ * [--workers N] [--dsn URL] [--json FILE]`: the example under load while its broker is broken in the same ways.
+ *
  * `npm run chaos -- rolling [--rounds N] [--workers N] [--clients N] [--dsn URL] [--json FILE]`: stops and starts the
  * processes of a service one after the other under load; no request may fail, and nothing be lost, doubled or reordered.
  *
@@ -19,6 +22,8 @@
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { seededRandom } from '../../src/testing/seeded-random.ts'
+import { brokerFaults } from './brokers/faults.ts'
 import { BROKER_KINDS, isBrokerKind, type BrokerKind } from './brokers/kinds.ts'
 import { failed } from './check.ts'
 import { MUTANTS } from './mutants/list.ts'
@@ -35,6 +40,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = { jobs: jobsScenario, even
 const USAGE = `npm run chaos -- ${Object.keys(SCENARIOS).join(' | ')} [--kills N] [--seed S] [--json FILE]
 npm run chaos -- replicator [--rounds N] [--kills N] [--seed S] [--json FILE]
 npm run chaos -- relay [--transport rabbitmq|kafka] [--kills N] [--rounds N] [--seed S] [--json FILE]
+npm run chaos -- community [--transport rabbitmq|kafka] [--rounds N] [--kills N] [--seed S] [--json FILE]
 npm run chaos -- rolling [--rounds N] [--dsn URL] [--json FILE]
 npm run chaos -- mutants [--only NAME] [--dsn URL] [--json FILE]`
 
@@ -53,6 +59,8 @@ const { values, positionals } = parseArgs({
     json: { type: 'string' },
     only: { type: 'string', multiple: true },
     rounds: { type: 'string' },
+    rate: { type: 'string', default: '40' },
+    users: { type: 'string', default: '60' },
     transport: { type: 'string', default: 'rabbitmq' },
     run: { type: 'string', default: 'auto' },
   },
@@ -66,6 +74,7 @@ const scenario = SCENARIOS[name]
 if (scenario !== undefined) process.exitCode = await causeChaos(scenario)
 else if (name === 'replicator') process.exitCode = await breakReplicator()
 else if (name === 'relay') process.exitCode = await breakRelay()
+else if (name === 'community') process.exitCode = await breakCommunity()
 else if (name === 'rolling') process.exitCode = await restartByTurns()
 else if (name === 'mutants') process.exitCode = await plantMutants()
 else {
@@ -115,7 +124,7 @@ async function breakRelay(): Promise<number> {
   const kills = wholeNumber('kills', values.kills, 0, 100_000)
   const report = await runRelay({
     transport: transport(),
-    rounds: wholeNumber('rounds', values.rounds ?? '2', 0, 10_000),
+    faults: brokerFaults(wholeNumber('rounds', values.rounds ?? '2', 0, 10_000), seededRandom(seed)),
     kills,
     freezes: wholeNumber('freezes', values.freezes ?? String(Math.ceil(kills * 0.03)), 0, kills),
     stops: wholeNumber('stops', values.stops ?? String(Math.ceil(kills * 0.05)), 0, kills),
@@ -130,6 +139,27 @@ async function breakRelay(): Promise<number> {
   console.log(formatRelayReport(report))
   write(report)
   return relayFailed(report) ? 1 : 0
+}
+
+async function breakCommunity(): Promise<number> {
+  const { runCommunity, communityFailed } = await import('./community/run.ts')
+  const { formatCommunityReport } = await import('./community/report.ts')
+  const report = await runCommunity({
+    transport: transport(),
+    faults: brokerFaults(wholeNumber('rounds', values.rounds ?? '2', 1, 10_000), seededRandom(seed)),
+    kills: wholeNumber('kills', values.kills, 0, 100_000),
+    seed,
+    users: wholeNumber('users', values.users, 2, 100_000),
+    rate: wholeNumber('rate', values.rate, 1, 10_000),
+    paceMs: wholeNumber('pace', values.pace ?? '3000', 10, 60_000),
+    drainMs: wholeNumber('drain', values.drain, 1, 3_600) * 1_000,
+    workers: wholeNumber('workers', values.workers, 1, 16),
+    dsn,
+    log,
+  })
+  console.log(formatCommunityReport(report))
+  write(report)
+  return communityFailed(report) ? 1 : 0
 }
 
 async function restartByTurns(): Promise<number> {

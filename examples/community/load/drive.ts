@@ -12,6 +12,8 @@ export interface Drive {
   readonly seconds: number
   readonly next: () => Action
   readonly act: (action: Action) => Promise<Answer | undefined>
+  /** Asked before each action: is it enough? */
+  readonly isOver?: () => boolean
 }
 
 export interface Done {
@@ -27,7 +29,7 @@ export interface Done {
 /** Actions under way at once, at most. */
 const MOST_AT_ONCE = 400
 
-export async function drive({ rate, seconds, next, act }: Drive): Promise<Done> {
+export async function drive({ rate, seconds, next, act, isOver }: Drive): Promise<Done> {
   const answered = new SampleSet()
   const refused: Record<string, number> = {}
   const failed: Record<string, number> = {}
@@ -45,7 +47,7 @@ export async function drive({ rate, seconds, next, act }: Drive): Promise<Done> 
     else counts[action.kind] = (counts[action.kind] ?? 0) + 1
   }
 
-  for (let sent = 0; sent < total; sent++) {
+  for (let sent = 0; sent < total && isOver?.() !== true; sent++) {
     const wantedAt = began + (sent / rate) * 1_000
     const early = wantedAt - performance.now()
     if (early > 1) await sleep(early)

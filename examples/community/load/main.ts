@@ -15,6 +15,7 @@ import { People, type Answer } from './people.ts'
 import { nextAction, planTown, type Action, type Town } from './plan.ts'
 import { report } from './report.ts'
 import { behind, settle } from './settle.ts'
+import { steer } from './steer.ts'
 
 const AT_ONCE = 40
 const WATCH_MS = 500
@@ -61,14 +62,17 @@ async function run(options: LoadOptions, crew: Crew, used: Used): Promise<number
     began++
     return people.act(action)
   }
+  const steering = steer(crew)
   const killing = killNowAndThen(crew, kills, (seconds * 1_000) / (kills + 1))
   const done = await drive({
     rate,
     seconds,
     next: () => nextAction(town, random),
     act,
+    isOver: () => steering.isOver,
   })
   await killing
+  await steering.end()
   const ended = performance.now()
   const left = await settle(() => behind(used))
   const settleSeconds = (performance.now() - ended) / 1_000

@@ -6,6 +6,7 @@ import { drive } from '../load/drive.ts'
 import { inTurn } from '../load/in-turn.ts'
 import { report } from '../load/report.ts'
 import { Samples, SampleSet } from '../load/samples.ts'
+import { steer } from '../load/steer.ts'
 
 test('percentiles are those of all samples, in whatever order they came', () => {
   const samples = new Samples()
@@ -40,6 +41,39 @@ test('answers are counted by what they are, and what was about nothing is not', 
     [answered.of('uncomment').count, refused, failed, lost],
     [300, { uncomment: 200 }, { uncomment: 100 }, { uncomment: 100 }],
   )
+})
+
+test('what people do ends before its time when it is enough', async () => {
+  let done = 0
+  const { answered } = await drive({
+    rate: 1_000,
+    seconds: 86_400,
+    next: () => ({ kind: 'uncomment', pick: 0 }),
+    act: async () => ({ status: 200, body: ++done }),
+    isOver: () => done >= 5,
+  })
+  assert.equal(answered.of('uncomment').count, done)
+})
+
+test('a parent says when it is enough, and has processes killed one after the other', async () => {
+  let killing = 0
+  let kills = 0
+  const crew = {
+    async replaceOne() {
+      assert.equal(++killing, 1)
+      await new Promise((resolve) => setImmediate(resolve))
+      killing--
+      kills++
+    },
+  }
+  const steering = steer(crew)
+  for (const word of ['kill', 'kill', 'nothing']) process.emit('message', word, undefined)
+  assert.equal(steering.isOver, false)
+  process.emit('message', 'enough', undefined)
+  assert.equal(steering.isOver, true)
+  await steering.end()
+  assert.equal(kills, 2)
+  assert.equal(process.listenerCount('message'), 0)
 })
 
 test('each item has its turn, so many at once', async () => {

@@ -27,6 +27,25 @@ export async function missingBrokerServer(kind: BrokerKind): Promise<string | fa
 }
 
 export async function startBroker(kind: BrokerKind, log: (text: string) => void): Promise<BrokerServer> {
-  if (kind === 'kafka') return (await import('./kafka.ts')).startKafka(log)
-  return (await import('./rabbitmq.ts')).startRabbit()
+  const server =
+    kind === 'kafka'
+      ? await (await import('./kafka.ts')).startKafka(log)
+      : await (await import('./rabbitmq.ts')).startRabbit()
+  return endedWithUs(server)
+}
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+
+/** It is in a group of its own, and would outlive a run that is broken off. */
+function endedWithUs(server: BrokerServer): BrokerServer {
+  const dispose = (): PromiseLike<void> => server[Symbol.asyncDispose]()
+  const end = (): void => void dispose().then(() => process.exit(130))
+  for (const signal of SIGNALS) process.once(signal, end)
+  return {
+    ...server,
+    async [Symbol.asyncDispose]() {
+      for (const signal of SIGNALS) process.off(signal, end)
+      await dispose()
+    },
+  }
 }

@@ -5,14 +5,14 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
+import type pg from 'pg'
 import { seededRandom } from '../../../src/testing/seeded-random.ts'
 import { breakBroker, type Broken } from '../brokers/breaking.ts'
 import { startBroker } from '../brokers/broker.ts'
-import { brokerFaults } from '../brokers/faults.ts'
+import type { BrokerFault } from '../brokers/faults.ts'
 import type { BrokerKind } from '../brokers/kinds.ts'
 import { check, failed, MIN_ACKED, type Verdict } from '../check.ts'
-import { openDatabase } from '../database.ts'
+import { connectTo, openDatabase } from '../database.ts'
 import { eventsScenario } from '../events-scenario.ts'
 import { faultsOf, type FaultCounts } from '../faults.ts'
 import { Fleet } from '../fleet.ts'
@@ -25,8 +25,8 @@ import { Arrivals } from './arrivals.ts'
 
 export interface RelayOptions extends FaultCounts {
   readonly transport: BrokerKind
-  /** Faults of each kind that the broker has. */
-  readonly rounds: number
+  /** What befalls the broker, in this order. */
+  readonly faults: readonly BrokerFault[]
   readonly seed: number
   /** Processes of each service. */
   readonly workers: number
@@ -62,7 +62,7 @@ const CLIENT_MOMENTS = ['events.publish', 'events.published', ...WRITER_MOMENTS]
 const READER_MOMENTS = ['events.bridging', 'events.bridged', ...eventsScenario.workerMoments]
 
 export async function runRelay(options: RelayOptions): Promise<RelayReport> {
-  const { transport, seed, rounds, dsn, log } = options
+  const { transport, seed, faults, dsn, log } = options
   const random = seededRandom(seed)
   const startedAt = Date.now()
   await using stack = new AsyncDisposableStack()
@@ -76,11 +76,11 @@ export async function runRelay(options: RelayOptions): Promise<RelayReport> {
   const file = join(stage.directory, 'facts.jsonl')
   await writeFile(file, '')
   const recorder = stack.adopt(new Recorder(file), (open) => open.close())
-  const writing = stack.use(await openDatabase(dsn, '_writer'))
-  const reading = stack.use(await openDatabase(dsn, '_reader'))
+  const writing = stack.use(await openDatabase(dsn))
+  const reading = stack.use(await openDatabase(dsn))
   const broker = stack.use(await startBroker(transport, log))
-  const writerDb = stack.adopt(await connected(writing.dsn), (client) => client.end())
-  const readerDb = stack.adopt(await connected(reading.dsn), (client) => client.end())
+  const writerDb = stack.adopt(await connectTo(writing.dsn), (client) => client.end())
+  const readerDb = stack.adopt(await connectTo(reading.dsn), (client) => client.end())
   await writerDb.query(ORDERS_TABLE)
   await readerDb.query(`${EFFECTS_TABLE}; ${BRIDGED_TABLE}`)
 
@@ -116,7 +116,7 @@ export async function runRelay(options: RelayOptions): Promise<RelayReport> {
   let isBroken = false
   const breaking = breakBroker({
     broker,
-    faults: brokerFaults(rounds, random),
+    faults,
     random: seededRandom(seed + 1),
     paceMs: options.paceMs * 2,
     longestMs: options.longestMs,
@@ -214,12 +214,6 @@ async function writtenTwice(db: pg.Client): Promise<readonly string[]> {
     `select body::json ->> 'id' as id from sluice.event group by 1 having count(*) > 1`,
   )
   return rows.map(({ id }) => id)
-}
-
-async function connected(dsn: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString: dsn })
-  await client.connect()
-  return client
 }
 
 function tally(names: readonly string[]): Readonly<Record<string, number>> {
