@@ -23,7 +23,7 @@ function readAll(text: string) {
     reload: () => {},
     disconnected: () => {},
   }
-  frameReader(LANES)(Buffer.from(text), { receiver, control: (control) => void controls.push(control) })
+  frameReader(LANES).any(Buffer.from(text), { receiver, control: (control) => void controls.push(control) })
   return { seen, controls }
 }
 

@@ -3,6 +3,7 @@ import type * as Ws from 'ws'
 import { onAbort } from '../../core/abort.ts'
 import type { Clock, Timer } from '../../core/clock.ts'
 import { SluiceError } from '../../core/errors.ts'
+import { dialer } from './dial.ts'
 
 export type WsModule = Pick<typeof Ws, 'WebSocket'>
 
@@ -16,7 +17,12 @@ export interface ConnectionOptions {
   readonly pingIntervalMs: number
   readonly maxPayload: number
   readonly clock: Clock
-  /** A message, which was checked to be UTF-8; its bytes are to be read at once. */
+  /**
+   * A message, whose bytes are to be read at once. False where it is to come again by `onMessage`, in the order of all, and
+   * checked to be UTF-8, which it is not here.
+   */
+  readonly onText: (bytes: Buffer, from: number, to: number) => boolean
+  /** A message that came in another way, which was checked to be UTF-8; its bytes are to be read at once. */
   readonly onMessage: (bytes: Buffer) => void
 }
 
@@ -27,6 +33,7 @@ export class Connection {
   #timer: Timer | undefined
   #heard = true
   #reason: string | undefined
+  #isOpen = false
 
   constructor(socket: Ws.WebSocket, options: ConnectionOptions) {
     this.#socket = socket
@@ -36,7 +43,14 @@ export class Connection {
   /** Resolves when the handshake is done; rejects with SLUICE_AUTH, SLUICE_UNAVAILABLE, or the signal's reason. */
   static async open(ws: WsModule, options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
     signal.throwIfAborted()
+    let reader: Connection | undefined
     const socket = new ws.WebSocket(options.url, {
+      createConnection: dialer({
+        isSecure: options.url.startsWith('wss:'),
+        maxPayload: options.maxPayload,
+        isOpen: () => reader?.isOpen === true,
+        take: (bytes, from, to) => reader?.take(bytes, from, to) === true,
+      }),
       headers: options.headers,
       handshakeTimeout: options.connectTimeoutMs,
       maxPayload: options.maxPayload,
@@ -44,13 +58,16 @@ export class Connection {
       perMessageDeflate: false,
       followRedirects: false,
     })
-    const connection = new Connection(socket, options)
+    const connection = (reader = new Connection(socket, options))
     const opened = Promise.withResolvers<void>()
     const release = onAbort(signal, (reason) => {
       opened.reject(reason)
       socket.terminate()
     })
-    socket.once('open', () => opened.resolve())
+    socket.once('open', () => {
+      connection.#isOpen = true
+      opened.resolve()
+    })
     // Stays for the whole life: an error without a listener would end the process.
     socket.on('error', (error) => {
       connection.#reason ??= error.message
@@ -74,6 +91,16 @@ export class Connection {
     return connection
   }
 
+  /** May a message be delivered? */
+  get isOpen(): boolean {
+    return this.#isOpen && this.#reason === undefined
+  }
+
+  take(bytes: Buffer, from: number, to: number): boolean {
+    this.#heard = true
+    return this.#options.onText(bytes, from, to)
+  }
+
   /** Resolves, with the reason, once it is over. */
   get closed(): Promise<string> {
     return this.#closed.promise
@@ -85,11 +112,13 @@ export class Connection {
 
   /** Nothing is read any more; what was read already may still be delivered. */
   pause(): void {
+    this.#isOpen = false
     this.#socket.pause()
   }
 
   resume(): void {
     this.#heard = true
+    this.#isOpen = true
     this.#socket.resume()
   }
 

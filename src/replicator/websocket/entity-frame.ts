@@ -6,6 +6,7 @@
  * With its keys in this order a frame is told by how it begins, `data` is checked to be JSON and not parsed, and one text is
  * made of id and entity. Anything else, also what is not JSON, is left to the reader of all frames (frame.ts).
  */
+import { isUtf8 } from 'node:buffer'
 import type { LaneSpec, Receiver } from '../contract.ts'
 import { parseStreamIdBytes } from '../stream-id.ts'
 import { JsonScanner, NO_JSON } from './json-scanner.ts'
@@ -13,7 +14,7 @@ import { JsonScanner, NO_JSON } from './json-scanner.ts'
 export const MAX_ID_LENGTH = 512
 
 /** @returns false where the frame is not of the usual form; nothing was done then */
-export type EntityFrameReader = (bytes: Buffer, receiver: Receiver) => boolean
+export type EntityFrameReader = (bytes: Buffer, from: number, to: number, receiver: Receiver) => boolean
 
 /** How frames of one lane and kind begin. */
 interface Beginning {
@@ -40,43 +41,51 @@ export function entityFrameReader(lanes: readonly LaneSpec[]): EntityFrameReader
     }
   }
   const scanner = new JsonScanner()
-  return (bytes, receiver) => {
-    const found = beginnings.get(bytes[LANE_AT] ?? 0)
+  return (bytes, from, to, receiver) => {
+    const found = from + LANE_AT < to ? beginnings.get(bytes[from + LANE_AT]!) : undefined
     if (found === undefined) return false
     for (const beginning of found) {
-      if (hasAt(bytes, beginning.bytes, 0)) return read(bytes, beginning, scanner, receiver)
+      if (hasAt(bytes, beginning.bytes, from, to))
+        return read(bytes, from + beginning.bytes.length, to, beginning, scanner, receiver)
     }
     return false
   }
 }
 
-function read(bytes: Buffer, beginning: Beginning, scanner: JsonScanner, receiver: Receiver): boolean {
-  const { lane, kind } = beginning
-  const idAt = beginning.bytes.length
-  const idEnd = plainEnd(bytes, idAt)
+function read(
+  bytes: Buffer,
+  idAt: number,
+  to: number,
+  { lane, kind }: Beginning,
+  scanner: JsonScanner,
+  receiver: Receiver,
+): boolean {
+  const idEnd = plainEnd(bytes, idAt, to)
   if (idEnd === idAt || idEnd - idAt > MAX_ID_LENGTH) return false
-  const hasData = hasAt(bytes, DATA_KEY, idEnd + 1)
+  const hasData = hasAt(bytes, DATA_KEY, idEnd + 1, to)
   if (!hasData && kind !== 'delete') return false
   const dataAt = hasData ? idEnd + 1 + DATA_KEY.length : idEnd + 1
-  const end = bytes.length - FRAME_END
+  const end = to - FRAME_END
   const dataEnd = hasData ? scanner.objectEnd(bytes, dataAt, end) : dataAt
-  if (dataEnd === NO_JSON || !hasAt(bytes, STREAM_KEY, dataEnd)) return false
+  if (dataEnd === NO_JSON || !hasAt(bytes, STREAM_KEY, dataEnd, end)) return false
   if (bytes[end] !== QUOTE || bytes[end + 1] !== BRACE) return false
   const at = parseStreamIdBytes(bytes, dataEnd + STREAM_KEY.length, end)
   if (at === undefined) return false
+  const isPlain = !hasData || scanner.isAscii
+  if (!isPlain && !isUtf8(bytes.subarray(dataAt, dataEnd))) return false
   if (kind === 'delete') {
     receiver.message(lane, kind, bytes.toString('latin1', idAt, idEnd), '', undefined, at)
     return true
   }
   // One text for both, since making one costs more than taking it apart.
-  const text = bytes.toString('utf8', idAt, dataEnd)
+  const text = bytes.toString(isPlain ? 'latin1' : 'utf8', idAt, dataEnd)
   receiver.message(lane, kind, text.slice(0, idEnd - idAt), text.slice(dataAt - idAt), undefined, at)
   return true
 }
 
 /** Where the quote of a text is; `start` where the text has more than plain ASCII, or does not end. */
-function plainEnd(bytes: Uint8Array, start: number): number {
-  for (let at = start; at < bytes.length; at++) {
+function plainEnd(bytes: Uint8Array, start: number, end: number): number {
+  for (let at = start; at < end; at++) {
     const byte = bytes[at]!
     if (byte === QUOTE) return at
     if (byte === BACKSLASH || byte < SPACE || byte > ASCII) return start
@@ -84,8 +93,8 @@ function plainEnd(bytes: Uint8Array, start: number): number {
   return start
 }
 
-function hasAt(bytes: Uint8Array, part: Uint8Array, start: number): boolean {
-  if (start + part.length > bytes.length) return false
+function hasAt(bytes: Uint8Array, part: Uint8Array, start: number, end: number): boolean {
+  if (start + part.length > end) return false
   for (let at = 0; at < part.length; at++) if (bytes[start + at] !== part[at]) return false
   return true
 }

@@ -29,18 +29,26 @@ interface Route {
   readonly bulk: boolean
 }
 
-export type FrameReader = (bytes: Buffer, handler: FrameHandler) => void
+export interface FrameReader {
+  /** Reads a frame of one entity in its usual form; false for any other, and nothing was done. It may be no UTF-8. */
+  entity(bytes: Buffer, from: number, to: number, receiver: Receiver): boolean
+  /** Reads any frame, which has to be UTF-8. */
+  any(bytes: Buffer, handler: FrameHandler): void
+}
 
-/** A reader of frames for these lanes. It never throws for what is in a frame, which has to be UTF-8. */
+/** A reader of frames for these lanes. It never throws for what is in a frame. */
 export function frameReader(lanes: readonly LaneSpec[]): FrameReader {
   const routes = new Map<string, Route>()
   for (const { name, plural } of lanes) {
     routes.set(name, { lane: name, bulk: false })
     routes.set(plural, { lane: name, bulk: true })
   }
-  const readEntity = entityFrameReader(lanes)
-  return (bytes, handler) => {
-    if (!readEntity(bytes, handler.receiver)) readAny(bytes.toString('utf8'), routes, handler)
+  const entity = entityFrameReader(lanes)
+  return {
+    entity,
+    any(bytes, handler) {
+      if (!entity(bytes, 0, bytes.length, handler.receiver)) readAny(bytes.toString('utf8'), routes, handler)
+    },
   }
 }
 

@@ -14,10 +14,18 @@ const DEPTH = 64
 export class JsonScanner {
   /** What closes each object and list that is open. */
   readonly #closers = new Uint8Array(DEPTH)
+  /** All bytes of texts that were seen, put together bit by bit. */
+  #seen = 0
+
+  /** Had the object that was looked at last no character beyond ASCII? */
+  get isAscii(): boolean {
+    return this.#seen <= ASCII
+  }
 
   /** @returns the place behind the object that begins at `start` and ends before `end`, or `NO_JSON` */
   objectEnd(bytes: Uint8Array, start: number, end: number): number {
     const closers = this.#closers
+    this.#seen = 0
     if (start >= end || bytes[start] !== OPEN_OBJECT) return NO_JSON
     let depth = 0
     let at = start
@@ -30,14 +38,14 @@ export class JsonScanner {
         closers[depth++] = closer
         at = skipSpace(bytes, at + 1, end)
         if (at >= end || bytes[at] !== closer) {
-          if (closer === CLOSE_OBJECT) at = keyEnd(bytes, at, end)
+          if (closer === CLOSE_OBJECT) at = this.#keyEnd(bytes, at, end)
           if (at === NO_JSON) return NO_JSON
           continue
         }
         at += 1
         depth -= 1
       } else {
-        at = scalarEnd(bytes, at, end, byte)
+        at = this.#scalarEnd(bytes, at, end, byte)
         if (at === NO_JSON) return NO_JSON
       }
       // A value ended here, and with it perhaps what it is in.
@@ -49,7 +57,7 @@ export class JsonScanner {
         const closer = closers[depth - 1]!
         if (after === COMMA) {
           at = skipSpace(bytes, at + 1, end)
-          if (closer === CLOSE_OBJECT) at = keyEnd(bytes, at, end)
+          if (closer === CLOSE_OBJECT) at = this.#keyEnd(bytes, at, end)
           if (at === NO_JSON) return NO_JSON
           break
         }
@@ -59,44 +67,64 @@ export class JsonScanner {
       }
     }
   }
-}
 
-/** Behind a key, its colon, and the space after it. */
-function keyEnd(bytes: Uint8Array, start: number, end: number): number {
-  if (start >= end || bytes[start] !== QUOTE) return NO_JSON
-  let at = stringEnd(bytes, start + 1, end)
-  if (at === NO_JSON) return NO_JSON
-  at = skipSpace(bytes, at, end)
-  if (at >= end || bytes[at] !== COLON) return NO_JSON
-  return skipSpace(bytes, at + 1, end)
-}
-
-function scalarEnd(bytes: Uint8Array, at: number, end: number, byte: number): number {
-  if (byte === QUOTE) return stringEnd(bytes, at + 1, end)
-  if (byte === MINUS || (byte >= ZERO && byte <= NINE)) return numberEnd(bytes, at, end)
-  if (byte === TRUE[0]) return wordEnd(bytes, at, end, TRUE)
-  if (byte === FALSE[0]) return wordEnd(bytes, at, end, FALSE)
-  if (byte === NULL[0]) return wordEnd(bytes, at, end, NULL)
-  return NO_JSON
-}
-
-/** Behind the quote that ends a text whose first character is at `start`. */
-function stringEnd(bytes: Uint8Array, start: number, end: number): number {
-  let at = start
-  for (; at < end; at++) {
-    if (PLAIN[bytes[at]!] === 1) continue
-    const byte = bytes[at]!
-    if (byte === QUOTE) return at + 1
-    if (byte !== BACKSLASH) return NO_JSON
-    at += 1
-    const escaped = at < end ? bytes[at]! : 0
-    if (escaped === LETTER_U) {
-      for (let digit = 1; digit <= 4; digit++)
-        if (!(at + digit < end && isHex(bytes[at + digit]!))) return NO_JSON
-      at += 4
-    } else if (!ESCAPES.has(escaped)) return NO_JSON
+  /** Behind a key, its colon, and the space after it. */
+  #keyEnd(bytes: Uint8Array, start: number, end: number): number {
+    if (start >= end || bytes[start] !== QUOTE) return NO_JSON
+    let at = start + 1
+    // Nearly all are short, of letters, and followed by their colon at once.
+    while (at < end && WORD[bytes[at]!] === 1) at++
+    if (at < end - 1 && bytes[at] === QUOTE && bytes[at + 1] === COLON) return skipSpace(bytes, at + 2, end)
+    at = this.#stringEnd(bytes, at, end)
+    if (at === NO_JSON) return NO_JSON
+    at = skipSpace(bytes, at, end)
+    if (at >= end || bytes[at] !== COLON) return NO_JSON
+    return skipSpace(bytes, at + 1, end)
   }
-  return NO_JSON
+
+  #scalarEnd(bytes: Uint8Array, at: number, end: number, byte: number): number {
+    if (byte === QUOTE) return this.#stringEnd(bytes, at + 1, end)
+    if (byte === MINUS || (byte >= ZERO && byte <= NINE)) return numberEnd(bytes, at, end)
+    if (byte === TRUE[0]) return wordEnd(bytes, at, end, TRUE)
+    if (byte === FALSE[0]) return wordEnd(bytes, at, end, FALSE)
+    if (byte === NULL[0]) return wordEnd(bytes, at, end, NULL)
+    return NO_JSON
+  }
+
+  /** Behind the quote that ends a text whose first character is at `start`. */
+  #stringEnd(bytes: Uint8Array, start: number, end: number): number {
+    let seen = 0
+    let at = start
+    for (; at < end; at++) {
+      // Four at once, as the most of an entity are its texts.
+      for (; at < end - 3; at += 4) {
+        const a = bytes[at]!
+        const b = bytes[at + 1]!
+        const c = bytes[at + 2]!
+        const d = bytes[at + 3]!
+        if ((PLAIN[a]! & PLAIN[b]! & PLAIN[c]! & PLAIN[d]!) === 0) break
+        seen |= a | b | c | d
+      }
+      const byte = at < end ? bytes[at]! : 0
+      if (PLAIN[byte] === 1) {
+        seen |= byte
+        continue
+      }
+      if (byte === QUOTE) {
+        this.#seen |= seen
+        return at + 1
+      }
+      if (byte !== BACKSLASH) return NO_JSON
+      at += 1
+      const escaped = at < end ? bytes[at]! : 0
+      if (escaped === LETTER_U) {
+        for (let digit = 1; digit <= 4; digit++)
+          if (!(at + digit < end && isHex(bytes[at + digit]!))) return NO_JSON
+        at += 4
+      } else if (!ESCAPES.has(escaped)) return NO_JSON
+    }
+    return NO_JSON
+  }
 }
 
 function numberEnd(bytes: Uint8Array, start: number, end: number): number {
@@ -162,6 +190,7 @@ const NINE = 0x39
 const LETTER_E = 0x65
 const LETTER_U = 0x75
 const SPACE = 0x20
+const ASCII = 0x7f
 const TAB = 0x09
 const LINE_FEED = 0x0a
 const RETURN = 0x0d
@@ -173,3 +202,5 @@ const ESCAPES: ReadonlySet<number> = new Set(Buffer.from('"\\/bfnrt'))
 const PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte < SPACE || byte === QUOTE || byte === BACKSLASH ? 0 : 1,
 )
+/** 1 for those of them that are ASCII. */
+const WORD = PLAIN.map((plain, byte) => (byte <= ASCII ? plain : 0))

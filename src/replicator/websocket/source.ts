@@ -190,19 +190,31 @@ class WebSocketSource implements Source {
     this.#answers = []
     this.#subscribed = Promise.withResolvers<void>()
     const handler = { receiver: options.receiver, control: (control: Control) => this.#onControl(control) }
+    // From the cursor it comes again, and is seen in the log instead of ending the process.
+    const onDefect = (error: unknown): void => {
+      log.error({ err: toError(error) }, `${name}: a frame could not be handled`)
+      this.#connection?.terminate('a frame could not be handled')
+    }
     const connection = await Connection.open(
       ws,
       {
         ...this.#settings,
         clock,
+        onText: (bytes, from, to) => {
+          try {
+            if (!this.#read.entity(bytes, from, to, options.receiver)) return false
+          } catch (error) {
+            onDefect(error)
+          }
+          this.#frames += 1
+          return true
+        },
         onMessage: (bytes) => {
           this.#frames += 1
           try {
-            this.#read(bytes, handler)
+            this.#read.any(bytes, handler)
           } catch (error) {
-            // A defect: from the cursor it comes again, and is seen in the log instead of ending the process.
-            log.error({ err: toError(error) }, `${name}: a frame could not be handled`)
-            this.#connection?.terminate('a frame could not be handled')
+            onDefect(error)
           }
         },
       },
