@@ -4,7 +4,7 @@
  */
 import type { StreamId } from '../../stream-id.ts'
 
-const START_SIZE = 64 * 1_024
+const START_SIZE = 4 * 1_024
 /** Texts up to here are copied character by character, which is faster than a call for each. */
 const SHORT = 31
 /** Bytes that a character of a string may take in UTF-8. */
@@ -41,6 +41,18 @@ export class Packer {
   list(count: number): void {
     this.#reserve(LARGEST_HEADER)
     this.#header(0xdd, count, 4)
+  }
+
+  /** A list, first of all that is written, whose length `endList` says. */
+  beginList(): void {
+    this.#at = LARGEST_HEADER
+  }
+
+  endList(count: number): void {
+    const end = this.#at
+    this.#at = 0
+    this.#header(0xdd, count, 4)
+    this.#at = end
   }
 
   text(text: string): void {

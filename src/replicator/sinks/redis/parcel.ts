@@ -1,8 +1,11 @@
-/** The changes of one unit, and the arguments in which they travel. */
+/**
+ * The changes of one unit, written down as the arguments in which they travel. That is done at once: when a call is given up,
+ * newer messages are put into the changes.
+ */
 import type { Change } from '../../contract.ts'
 import { isAfter, STREAM_START, type StreamId } from '../../stream-id.ts'
 import { orderKey } from './order-key.ts'
-import type { Packer } from './packer.ts'
+import type { Packer, Packers } from './packer.ts'
 
 /**
  * 'u': nothing as new can be stored; 'n': nothing as new is stored; 's': nothing newer; 'c': what is stored is exactly
@@ -10,17 +13,23 @@ import type { Packer } from './packer.ts'
  */
 export type Condition = 'u' | 'n' | 's' | 'c'
 
-/** All that may change of a change is copied at once: when a call is given up, newer messages are put into it. */
+export interface ParcelOptions {
+  readonly packers: Packers
+  /** What the keys of entities begin with. */
+  readonly entity: Buffer
+  /** Of the load to which the changes belong. */
+  readonly mark: string
+}
+
 export class Parcel {
-  /** Those that are stored with a value, and what goes with each. */
-  readonly #set: Change[] = []
-  readonly #versions: StreamId[] = []
-  readonly #values: string[] = []
-  readonly #names: string[] = []
+  readonly changes: Change[] = []
+  readonly #options: ParcelOptions
+  readonly #present: string
+  readonly #sets: Packer
+  readonly #metas: Packer
   readonly #deleted: Change[] = []
-  readonly #deletedVersions: StreamId[] = []
-  readonly #setConditions: Condition[] = []
-  readonly #deleteConditions: Condition[] = []
+  #setConditions = ''
+  #deleteConditions = ''
   /** What was stored for each 'c', in their order. */
   readonly #from: string[] = []
   /** Characters of the values. */
@@ -28,27 +37,39 @@ export class Parcel {
   #highest: StreamId = STREAM_START
   #compares = false
 
+  constructor(options: ParcelOptions) {
+    this.#options = options
+    this.#present = `+${options.mark}`
+    this.#sets = options.packers.take()
+    this.#metas = options.packers.take()
+    this.#sets.beginList()
+    this.#metas.beginList()
+  }
+
+  get mark(): string {
+    return this.#options.mark
+  }
+
   get count(): number {
-    return this.#set.length + this.#deleted.length
+    return this.changes.length
   }
 
   /** `names`: other names, each behind a NUL. */
   store(change: Change, value: string, names: string, condition: Condition, from = ''): void {
-    this.#set.push(change)
-    this.#versions.push(change.at)
-    this.#values.push(value)
-    this.#names.push(names)
-    this.#setConditions.push(condition)
+    this.#note(change, condition)
+    if (this.#compares) this.#setConditions += condition
     if (condition === 'c') this.#from.push(from)
     this.size += value.length
-    this.#note(change, condition)
+    this.#sets.textBehind(this.#options.entity, change.id)
+    this.#sets.text(value)
+    this.#metas.text(change.id)
+    this.#metas.version(change.at, this.#present, names)
   }
 
   delete(change: Change, condition: Condition): void {
-    this.#deleted.push(change)
-    this.#deletedVersions.push(change.at)
-    this.#deleteConditions.push(condition)
     this.#note(change, condition)
+    if (this.#compares) this.#deleteConditions += condition
+    this.#deleted.push(change)
   }
 
   /** Highest version, as it is compared; '' for none. */
@@ -58,48 +79,39 @@ export class Parcel {
 
   /** One letter a change, or '' where nothing is to be compared. */
   get conditions(): string {
-    return this.#compares ? [...this.#setConditions, ...this.#deleteConditions].join('') : ''
+    return this.#setConditions + this.#deleteConditions
   }
 
-  /** Writes the lists of the unit `apply`; `entity` is what the keys of entities begin with. */
-  pack(packer: Packer, entity: Buffer, mark: string): void {
-    packer.list(2 * this.#set.length)
-    for (const [at, change] of this.#set.entries()) {
-      packer.textBehind(entity, change.id)
-      packer.text(this.#values[at]!)
+  /** The lists of the unit `apply`. To be called once, and before `release`. */
+  pack(): readonly [sets: Buffer, metas: Buffer] {
+    const { mark } = this.#options
+    const stored = this.count - this.#deleted.length
+    for (const { id, at } of this.#deleted) {
+      this.#metas.text(id)
+      this.#metas.version(at, `-${mark}`, '')
     }
-    packer.list(2 * this.count)
-    for (const [at, change] of this.#set.entries()) {
-      packer.text(change.id)
-      packer.version(this.#versions[at]!, `+${mark}`, this.#names[at]!)
-    }
-    for (const [at, change] of this.#deleted.entries()) {
-      packer.text(change.id)
-      packer.version(this.#deletedVersions[at]!, `-${mark}`, '')
-    }
-    packer.list(this.#from.length)
-    for (const text of this.#from) packer.text(text)
+    this.#sets.endList(2 * stored)
+    this.#metas.endList(2 * this.count)
+    this.#metas.list(this.#from.length)
+    for (const text of this.#from) this.#metas.text(text)
+    return [this.#sets.bytes, this.#metas.bytes]
   }
 
-  /** Each change by itself. */
-  *singly(): Generator<{ readonly change: Change; readonly parcel: Parcel }> {
-    let from = 0
-    for (const [at, change] of this.#set.entries()) {
-      const parcel = new Parcel()
-      const condition = this.#setConditions[at]!
-      const base = condition === 'c' ? this.#from[from++]! : ''
-      parcel.store(change, this.#values[at]!, this.#names[at]!, condition, base)
-      yield { change, parcel }
-    }
-    for (const [at, change] of this.#deleted.entries()) {
-      const parcel = new Parcel()
-      parcel.delete(change, this.#deleteConditions[at]!)
-      yield { change, parcel }
-    }
+  /** Only once nobody reads what was packed any more: the server has answered. */
+  release(): void {
+    this.#options.packers.give(this.#sets)
+    this.#options.packers.give(this.#metas)
   }
 
-  #note({ at }: Change, condition: Condition): void {
-    if (isAfter(at, this.#highest)) this.#highest = at
-    if (condition !== 'u') this.#compares = true
+  #note(change: Change, condition: Condition): void {
+    if (condition !== 'u' && !this.#compares) {
+      this.#compares = true
+      // Those before it had nothing to be compared with.
+      const deleted = this.#deleted.length
+      this.#setConditions = 'u'.repeat(this.changes.length - deleted)
+      this.#deleteConditions = 'u'.repeat(deleted)
+    }
+    this.changes.push(change)
+    if (isAfter(change.at, this.#highest)) this.#highest = change.at
   }
 }

@@ -10,6 +10,7 @@ import type { Buried } from '../dead-letter.ts'
 import { otherNames } from '../other-names.ts'
 import type { Lease } from './lease.ts'
 import { orderKey } from './order-key.ts'
+import type { Packers } from './packer.ts'
 import { Parcel, type Condition } from './parcel.ts'
 
 /** What was stored for the partials of a batch. */
@@ -21,6 +22,7 @@ export interface Bases {
 }
 
 export interface Prepared {
+  /** One at least. */
   readonly parcels: readonly Parcel[]
   readonly buried: Buried[]
   readonly waiting: Change[]
@@ -42,8 +44,10 @@ export function prepare(
   lease: Lease,
   bases: Bases | undefined,
   limits: Limits,
+  packers: Packers,
 ): Prepared & Pick<Applied, 'waiting'> {
-  let parcel = new Parcel()
+  const options = { packers, entity: lease.entityKey, mark: lease.mark }
+  let parcel = new Parcel(options)
   const { lookups } = lease.lane
   const prepared = { parcels: [parcel], buried: [] as Buried[], waiting: [] as Change[], skipped: 0 }
   for (const change of batch.changes) {
@@ -62,7 +66,7 @@ export function prepare(
   /** The parcel that takes so many characters more. */
   function room(size: number): Parcel {
     if (parcel.count >= limits.changes || (parcel.count > 0 && parcel.size + size > limits.size)) {
-      parcel = new Parcel()
+      parcel = new Parcel(options)
       prepared.parcels.push(parcel)
     }
     return parcel

@@ -7,13 +7,20 @@
  */
 import { waitOrAbort } from '../../../core/abort.ts'
 import { hasCode, SluiceError, toError } from '../../../core/errors.ts'
-import { DEAD_TEXT_LIMIT, type Applied, type Batch, type PartContext, type StreamId } from '../../contract.ts'
+import {
+  DEAD_TEXT_LIMIT,
+  type Applied,
+  type Batch,
+  type Change,
+  type PartContext,
+  type StreamId,
+} from '../../contract.ts'
 import { streamIdText } from '../../stream-id.ts'
 import { deadLetter, deadLetterKey, type Buried } from '../dead-letter.ts'
 import type { Lease } from './lease.ts'
 import { Packers } from './packer.ts'
-import { Parcel } from './parcel.ts'
-import { prepare, type Bases, type Limits } from './prepare.ts'
+import type { Parcel } from './parcel.ts'
+import { prepare, type Bases, type Limits, type Prepared } from './prepare.ts'
 import type { Answer, Runner } from './runner.ts'
 
 export interface WriterSettings {
@@ -34,6 +41,9 @@ type Outcome =
       readonly follow: boolean
     }
   | undefined
+
+/** Prepares some changes of a batch once more. */
+type Anew = (changes: readonly Change[]) => Prepared
 
 /** How often a batch that met something new in the store is prepared again before it is given back. */
 const PREPARE_LIMIT = 4
@@ -75,7 +85,9 @@ export class Writer {
   async #apply(lease: Lease, batch: Batch, signal: AbortSignal): Promise<Applied | undefined> {
     const bases = await this.#bases(lease, batch)
     signal.throwIfAborted()
-    const { parcels, buried, waiting, skipped } = prepare(batch, lease, bases, this.#settings.limits)
+    const anew = (changes: readonly Change[]): Prepared =>
+      prepare({ ...batch, changes }, lease, bases, this.#settings.limits, this.#packers)
+    const { parcels, buried, waiting, skipped } = anew(batch.changes)
     // What waits was not stored, so the cursor must not pass it.
     const cursor = waiting.length > 0 ? undefined : batch.cursor
     const outcome = { applied: 0, skippedAsOlder: skipped }
@@ -83,18 +95,18 @@ export class Writer {
       signal.throwIfAborted()
       const isLast = at === parcels.length - 1
       const stored = this.#settings.singly
-        ? await this.#singly(lease, parcel, buried, signal)
+        ? await this.#singly(lease, parcel, anew, buried, signal)
         : await this.#unit(
             lease,
             parcel,
             isLast ? cursor : undefined,
             isLast ? this.#letters(batch, buried) : [],
-          ).catch((error: unknown) => this.#refused(lease, parcel, buried, signal, error))
+          ).catch((error: unknown) => this.#refused(lease, parcel, anew, buried, signal, error))
       if (stored === undefined) return undefined
       outcome.applied += stored.applied
       outcome.skippedAsOlder += stored.skipped
       if (isLast && stored.follow) {
-        await this.#unit(lease, new Parcel(), cursor, this.#letters(batch, buried))
+        await this.#unit(lease, undefined, cursor, this.#letters(batch, buried))
       }
     }
     return { ...outcome, dead: buried, waiting }
@@ -124,29 +136,28 @@ export class Writer {
 
   async #unit(
     lease: Lease,
-    parcel: Parcel,
+    parcel: Parcel | undefined,
     cursor: StreamId | undefined,
     letters: readonly string[],
   ): Promise<Outcome> {
     const { tombstoneMs, deadLetters } = this.#settings
     const { ttlMs, lookups } = lease.lane
     this.units += 1
-    const packer = this.#packers.take()
-    if (parcel.count > 0) parcel.pack(packer, lease.entityKey, lease.mark)
+    const lists = parcel === undefined || parcel.count === 0 ? ['', ''] : parcel.pack()
     const answer: Answer = await lease.run('apply', [
       cursor === undefined ? '' : streamIdText(cursor),
       String(ttlMs),
       String(tombstoneMs),
       lookups === undefined ? '0' : '1',
-      lease.mark,
-      parcel.highest,
-      parcel.conditions,
-      packer.bytes,
+      parcel?.mark ?? lease.mark,
+      parcel?.highest ?? '',
+      parcel?.conditions ?? '',
+      ...lists,
       String(deadLetters),
       ...letters,
     ])
     // After an error it may not have left yet, and is not written to again.
-    this.#packers.give(packer)
+    parcel?.release()
     if (answer[0] === -6) lease.mark = String(answer[1])
     if (Number(answer[0]) < 0) return undefined
     return { applied: Number(answer[1]), skipped: Number(answer[2]), follow: false }
@@ -156,6 +167,7 @@ export class Writer {
   async #refused(
     lease: Lease,
     parcel: Parcel,
+    anew: Anew,
     buried: Buried[],
     signal: AbortSignal,
     error: unknown,
@@ -163,30 +175,35 @@ export class Writer {
     if (!hasCode(error, 'SLUICE_QUERY') || parcel.count === 0) throw error
     this.refusedUnits += 1
     // Where a unit without entities is refused too, it is not for them.
-    await this.#unit(lease, new Parcel(), undefined, [])
+    await this.#unit(lease, undefined, undefined, [])
     this.#context.log.warn(
       { err: toError(error), lane: lease.lane.name, entities: parcel.count },
       `${this.#context.name}: a batch was refused; its entities are stored one by one`,
     )
-    return this.#singly(lease, parcel, buried, signal)
+    return this.#singly(lease, parcel, anew, buried, signal)
   }
 
   /** One unit an entity, without the cursor. */
-  async #singly(lease: Lease, parcel: Parcel, buried: Buried[], signal: AbortSignal): Promise<Outcome> {
+  async #singly(
+    lease: Lease,
+    { changes }: Parcel,
+    anew: Anew,
+    buried: Buried[],
+    signal: AbortSignal,
+  ): Promise<Outcome> {
     const stored = { applied: 0, skipped: 0, follow: true }
-    const all = [...parcel.singly()]
-    for (let at = 0; at < all.length; at += SINGLE_STEP) {
+    for (let at = 0; at < changes.length; at += SINGLE_STEP) {
       signal.throwIfAborted()
-      const some = all.slice(at, at + SINGLE_STEP)
+      const some = changes.slice(at, at + SINGLE_STEP)
       const settled = await Promise.allSettled(
-        some.map((one) => this.#unit(lease, one.parcel, undefined, [])),
+        some.map((change) => this.#unit(lease, anew([change]).parcels[0], undefined, [])),
       )
       let isNew = false
       for (const [index, result] of settled.entries()) {
         if (result.status === 'rejected') {
           if (!hasCode(result.reason, 'SLUICE_QUERY')) throw toError(result.reason)
           const detail = 'the server refuses it'
-          buried.push({ change: some[index]!.change, reason: 'refused', detail })
+          buried.push({ change: some[index]!, reason: 'refused', detail })
         } else if (result.value === undefined) isNew = true
         else {
           stored.applied += result.value.applied

@@ -8,12 +8,12 @@ import { FENCE, SWEEP } from './fence.ts'
  *   u  nothing as new can be stored, as the writer knows
  *   n  nothing as new or newer is stored    s  nothing newer is stored (a row of a load)
  *   c  what is stored has exactly the version and form that the change was made from
- * 12 '' or three lists in MessagePack, since one large argument costs a client a fraction of thousands of small ones:
+ * 12, 13 '' or lists in MessagePack, since one large argument costs a client a fraction of thousands of small ones:
  *   sets   key and value of each entity that is stored
  *   metas  id and version, sign, mark and other names (each behind a NUL) of each change: first those of `sets`, in
  *          their order, then those that are deleted
- *   from   what was stored for each 'c'
- * 13 dead letters kept at most, 14… for each dead letter its key, time and text.
+ *   from   behind `metas`: what was stored for each 'c'
+ * 14 dead letters kept at most, 15… for each dead letter its key, time and text.
  * Answers { seq, applied, skipped }. Has done nothing where it answers { -5 }, as a 'c' does not hold, or { -6, mark }, as
  * this is another one.
  */
@@ -21,7 +21,8 @@ export const APPLY = `${FENCE}${SWEEP}
 local sets, metas, from = {}, {}, {}
 if ARGV[12] ~= '' then
   if ARGV[9] ~= mark then return { -6, mark } end
-  sets, metas, from = cmsgpack.unpack(ARGV[12])
+  sets = cmsgpack.unpack(ARGV[12])
+  metas, from = cmsgpack.unpack(ARGV[13])
 end
 local n, valued, named, conditions = #metas / 2, #sets / 2, ARGV[8] == '1', ARGV[11]
 local meta, entity = base .. 'meta', base .. 'e:'
@@ -120,7 +121,7 @@ if named then
   end
 end
 
-local letters = (#ARGV - 13) / 3
+local letters = (#ARGV - 14) / 3
 -- What is written below must be of its type, also where a unit without entities is to show whether any can be stored.
 if n == 0 then call('HLEN', meta) end
 if n == 0 or ttl > 0 or #removed > 0 then call('ZCARD', base .. 'gone') end
@@ -156,11 +157,11 @@ end
 
 if letters > 0 then
   local order = base .. 'dead-order'
-  for at = 14, #ARGV, 3 do
+  for at = 15, #ARGV, 3 do
     call('HSET', base .. 'dead', ARGV[at], ARGV[at + 2])
     call('ZADD', order, ARGV[at + 1], ARGV[at])
   end
-  local over = call('ZCARD', order) - tonumber(ARGV[13])
+  local over = call('ZCARD', order) - tonumber(ARGV[14])
   if over > 0 then
     for _, key in ipairs(call('ZRANGE', order, 0, over - 1)) do
       call('HDEL', base .. 'dead', key)
