@@ -13,6 +13,7 @@ import { addOwnChores, Chores } from './maintenance.ts'
 import { migrateEngine } from './migrate.ts'
 import { Queues } from './queues.ts'
 import { repairRestored } from './restore.ts'
+import { Holders } from './tasks/holders.ts'
 import { Turns } from './tasks/lone.ts'
 import { CHANNEL, Wake } from './wake.ts'
 import { Worker } from './worker/worker.ts'
@@ -41,6 +42,9 @@ export class Engine {
   readonly worker: Worker
   readonly chores: Chores
   readonly facts: Facts
+  readonly holders = new Holders()
+  /** What one component of this process has to itself: leases are the worker's, and would be of two at once. */
+  readonly taken = new Set<string>()
   /** Of tasks that may have ended their process. */
   readonly lone = new Turns()
   #users = 0

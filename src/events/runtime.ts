@@ -1,6 +1,6 @@
 /** What an `events()` component is once it is connected: the publisher, the reader of the log, and subscriptions at work. */
 import type { Inspection } from '../app/component.ts'
-import { toError } from '../core/errors.ts'
+import { SluiceError, toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import { dropOldDead } from '../engine/tasks/dead-retention.ts'
 import { moveCursors, type CursorMove } from '../engine/log/cursor.ts'
@@ -158,25 +158,38 @@ export class EventsRuntime {
 
   /** One that could not begin is nothing that this process reads. */
   #forget(subscriber: Subscriber, error: unknown): never {
-    const { name } = subscriber.spec
-    if (this.#subscribers.get(name) === subscriber) this.#subscribers.delete(name)
-    this.#announcement.look(true)
+    this.#remove(subscriber)
     throw error
   }
 
   #add(spec: SubscriptionSpec): Subscriber {
+    const { name } = spec
+    if (!this.#subscribers.has(name) && this.engine.taken.has(placeOf(name))) {
+      throw new SluiceError(
+        'SLUICE_CONFLICT',
+        `subscription "${name}" is at work in another component of this process, on the same database`,
+        { component: this.#component, hint: 'Subscribe under another name, or in one of the components.' },
+      )
+    }
     const subscriber = new Subscriber(this.#host, spec)
-    this.#subscribers.set(spec.name, subscriber)
+    this.#subscribers.set(name, subscriber)
+    this.engine.taken.add(placeOf(name))
     return subscriber
+  }
+
+  #remove(subscriber: Subscriber): void {
+    const { name } = subscriber.spec
+    if (this.#subscribers.get(name) !== subscriber) return
+    this.#subscribers.delete(name)
+    this.engine.taken.delete(placeOf(name))
+    this.#announcement.look(true)
   }
 
   async unsubscribe(spec: SubscriptionSpec): Promise<void> {
     const subscriber = this.#subscribers.get(spec.name)
     if (subscriber?.spec !== spec) return
     await subscriber.stop()
-    if (this.#subscribers.get(spec.name) !== subscriber) return
-    this.#subscribers.delete(spec.name)
-    this.#announcement.look(true)
+    this.#remove(subscriber)
   }
 
   /** Ends deliveries; publishing goes on. */
@@ -197,6 +210,7 @@ export class EventsRuntime {
         this.#log.warn({ err: toError(result.reason) }, 'a subscription could not be stopped')
       }
     }
+    for (const name of this.#subscribers.keys()) this.engine.taken.delete(placeOf(name))
     this.#subscribers.clear()
     this.#announcement.look(true)
     await this.#announcement.close()
@@ -279,3 +293,5 @@ export class EventsRuntime {
     }
   }
 }
+
+const placeOf = (subscription: string): string => `subscription ${subscription}`

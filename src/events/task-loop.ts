@@ -17,7 +17,7 @@ import { levelOf } from '../engine/repeated.ts'
 import { claimTasks } from '../engine/tasks/claim.ts'
 import { ClaimPosition } from '../engine/tasks/claim-position.ts'
 import { ackTasks, failTasks, releaseTasks, type Failed } from '../engine/tasks/finish.ts'
-import { dropUnknown } from '../engine/tasks/lots.ts'
+import type { QueueHolders } from '../engine/tasks/holders.ts'
 import type { HeldTask } from '../engine/tasks/task.ts'
 import type { Lease } from '../engine/worker/worker.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -58,6 +58,8 @@ export class TaskLoop {
   /** Tasks whose ends are not written. */
   readonly #held = new Set<string>()
   readonly #offHint: () => void
+  readonly #holders: QueueHolders
+  readonly #leave: () => void
   /** Behind tasks that were claimed, where an open transaction keeps the server from clearing those away. */
   readonly #position: ClaimPosition
   #claiming: Promise<void> | undefined
@@ -74,6 +76,8 @@ export class TaskLoop {
   constructor(options: TaskLoopOptions) {
     this.#options = options
     this.#position = new ClaimPosition(options.engine.clock)
+    this.#holders = options.engine.holders.of(options.queue)
+    this.#leave = this.#holders.join({ lots: () => [], ids: () => this.#held })
     this.#offHint = options.engine.wake.on(`q${options.queue}`, () => this.look())
   }
 
@@ -110,11 +114,12 @@ export class TaskLoop {
       await Promise.all(this.#runs)
     } finally {
       release()
+      this.#leave()
     }
   }
 
   async #claim(): Promise<void> {
-    const { engine, queue, concurrency, size, isSuspect } = this.#options
+    const { engine, concurrency, size, isSuspect } = this.#options
     for (;;) {
       const lease = engine.worker.lease
       if (lease === undefined || this.#stopping.signal.aborted) return
@@ -125,7 +130,7 @@ export class TaskLoop {
       try {
         if (this.#isUnsure) await this.#dropUnknown(lease)
         if (free <= 0 || this.#stopping.signal.aborted || this.paused) return
-        tasks = await claimTasks(engine.db, queue, lease.id, most, this.#position, () => this.#claimFailed())
+        tasks = await this.#holders.claim(() => this.#take(lease, most))
       } catch (error) {
         this.#claimFailed(error)
         return
@@ -135,6 +140,14 @@ export class TaskLoop {
       for (let from = 0; from < tasks.length; from += size) this.#begin(tasks.slice(from, from + size), lease)
       if (tasks.length < most) return
     }
+  }
+
+  async #take(lease: Lease, most: number): Promise<readonly HeldTask[]> {
+    const { engine, queue } = this.#options
+    const failed = (): void => this.#claimFailed()
+    const tasks = await claimTasks(engine.db, queue, lease.id, most, this.#position, failed)
+    for (const { id } of tasks) this.#held.add(id)
+    return tasks
   }
 
   get #isUnsure(): boolean {
@@ -162,15 +175,16 @@ export class TaskLoop {
   async #dropUnknown(lease: Lease): Promise<void> {
     const { engine, queue } = this.#options
     const now = engine.clock.monotonic()
-    if (now < this.#droppedAt + DROP_EVERY_MS) return
+    const waitMs = this.#droppedAt + DROP_EVERY_MS - now
+    // A timer may fire a moment early, and nothing else may make it look.
+    this.#lookLater(waitMs > 0 ? waitMs : DROP_EVERY_MS)
+    if (waitMs > 0) return
     this.#droppedAt = now
-    this.#lookLater(DROP_EVERY_MS)
-    const dropped = await dropUnknown(engine.db, queue, lease.id, [], this.#held)
-    if (dropped > 0) engine.wake.signal(`q${queue}`)
+    const dropped = await this.#holders.drop(engine.db, lease.id)
+    if (dropped !== undefined && dropped > 0) engine.wake.signal(`q${queue}`)
   }
 
   #begin(tasks: readonly HeldTask[], lease: Lease): void {
-    for (const { id } of tasks) this.#held.add(id)
     const run = this.#run(tasks, lease).finally(() => {
       this.#runs.delete(run)
       for (const { id } of tasks) this.#held.delete(id)
