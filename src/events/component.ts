@@ -41,6 +41,15 @@ const TOPICS: OperationSpec = Object.freeze({ name: 'topics', idempotent: true }
 /** A redrive waits for its canaries to be delivered. */
 const REDRIVE_LIMIT = '10m'
 
+/** What `drain` needs beyond the time that handlers are given: for their signals, and for what they then store. */
+const DRAIN_EXTRA_MS = 2_000
+
+/** A shutdown under way. */
+interface Ending {
+  readonly over: Promise<void>
+  readonly hurry: (reason: unknown) => void
+}
+
 /** A subscription that was asked for. */
 interface Wanted {
   readonly spec: SubscriptionSpec
@@ -74,6 +83,7 @@ function createLog(
   let runtime: EventsRuntime | undefined
   let travel: Travel | undefined
   let release: (() => Promise<void>) | undefined
+  let ending: Ending | undefined
   const operations = context.operations(LIMITS)
   const running = (): EventsRuntime => {
     if (runtime !== undefined) return runtime
@@ -250,20 +260,29 @@ function createLog(
       const db = context.required('postgres') as Postgres
       await db.queryOne('select 1 as alive', [], { signal, label: 'sluice.check' })
     },
-    stopIntake: async (signal) => {
-      const limit = shutdownSignal(signal)
-      await Promise.all([runtime?.stopIntake(limit), travel?.stop(limit)])
+    // Only begun here: a handler that runs, or a broker that does not answer, is waited for by `drain`.
+    async stopIntake() {
+      ending ??= end()
+    },
+    drainMs: config.shutdownTimeout + DRAIN_EXTRA_MS,
+    async drain(signal) {
+      ending ??= end()
+      const unlisten = onAbort(signal, ending.hurry)
+      await ending.over.finally(unlisten)
     },
     async close(signal) {
       const open = runtime
       runtime = undefined
+      const unlisten = ending === undefined ? undefined : onAbort(signal, ending.hurry)
       for (const { spec, placed } of specs.values()) {
         placed.reject(new SluiceError('SLUICE_CLOSED', `subscription "${spec.name}": ${name} was closed`))
       }
       try {
+        await ending?.over.catch(() => {})
         await travel?.stop(signal)
         await open?.close(signal)
       } finally {
+        unlisten?.()
         await release?.()
         release = undefined
       }
@@ -275,8 +294,8 @@ function createLog(
     }),
   }
 
-  /** Aborts at the component's own limit, or the app's where that is earlier. */
-  function shutdownSignal(signal: AbortSignal): AbortSignal {
+  /** Nothing is taken any more. Handlers that run are aborted at the component's own limit, or when there is a hurry. */
+  function end(): Ending {
     const limit = new AbortController()
     const timer = context.clock.setTimer(
       () =>
@@ -284,10 +303,15 @@ function createLog(
       config.shutdownTimeout,
       { keepAlive: false },
     )
-    onAbort(signal, (reason) => {
-      timer.cancel()
-      limit.abort(reason)
-    })
-    return limit.signal
+    const stopped = Promise.all([runtime?.stopIntake(limit.signal), travel?.stop(limit.signal)])
+    const over = stopped.then(() => undefined).finally(() => timer.cancel())
+    over.catch(() => {})
+    return {
+      over,
+      hurry: (reason) => {
+        timer.cancel()
+        limit.abort(reason)
+      },
+    }
   }
 }

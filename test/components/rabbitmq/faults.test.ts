@@ -63,6 +63,21 @@ fault('a broker that is absent at boot is connected to once it is there', async 
   await connected.mq.publish('a', 1, { mandatory: false })
 })
 
+fault('the intake ends while the broker does not answer, long before its silence is noticed', async () => {
+  await using proxy = await proxied()
+  const connected = await connectRabbit(at(broker, { heartbeat: '40s' }, proxy.address))
+  const queue = unique('silent')
+  await connected.mq.subscribe(queue, queue, () => undefined).live
+  proxy.blackhole()
+  const limit = AbortSignal.timeout(20_000)
+  await connected.component.stopIntake!(limit)
+  await connected.component.drain!(limit)
+  assert.equal(limit.aborted, false)
+  proxy.heal()
+  await connected.mq.deleteQueue(queue, { force: true })
+  await connected.close()
+})
+
 fault('an address that swallows connections is given up at the dial timeout', async () => {
   await using proxy = await proxied()
   proxy.blackhole()

@@ -54,6 +54,8 @@ const BACKOFF = { baseMs: 500, capMs: 30_000 } as const
 const LOG_INTERVAL_MS = 60_000
 /** How long handlers may go on when only this subscription is closed; an app that stops has a limit of its own. */
 const CLOSE_LIMIT_MS = 30_000
+/** For the broker to say that it sends nothing more: less than a shutdown gives to the end of all intake. */
+const LEAVE_LIMIT_MS = 1_000
 /** From telling handlers to stop until nobody waits for them. */
 const ABORT_GRACE_MS = 250
 
@@ -228,8 +230,9 @@ export class QueueSubscription implements Subscription {
         await channel.basicQos({ prefetchCount: spec.prefetch })
         const { consumerTag } = await channel.basicConsume({ queue: spec.queue }, consumer.deliver)
         this.#leave = async () => {
-          // What comes before the broker's answer is handled too.
-          if (channel.active) await channel.basicCancel(consumerTag).catch(() => undefined)
+          // What comes before the broker's answer is handled too; from a frozen one nothing comes.
+          const answer = channel.active ? channel.basicCancel(consumerTag).catch(() => undefined) : undefined
+          if (answer !== undefined) await this.#answeredInTime(answer)
           over.resolve()
         }
         this.#error = undefined
@@ -255,6 +258,13 @@ export class QueueSubscription implements Subscription {
       throw driverError(component, `consuming "${spec.queue}"`, complaint ?? error)
     }
     if (complaint !== undefined) throw driverError(component, `consuming "${spec.queue}"`, complaint)
+  }
+
+  async #answeredInTime(answer: Promise<unknown>): Promise<void> {
+    const late = new AbortController()
+    const timer = this.#parts.clock.setTimer(() => late.abort(), LEAVE_LIMIT_MS, { keepAlive: false })
+    await waitOrAbort(answer, late.signal).catch(() => undefined)
+    timer.cancel()
   }
 
   readonly #ended = (how: Ending): void => {
