@@ -76,6 +76,9 @@ export type LoaderFactory = (context: PartContext) => Loader
  * What one key still has to become. `full` and `delete` stand for themselves. A `partial` has no full state before it
  * in memory: the sink merges it into what is stored (see `mergePartial` in merge.ts: a shallow merge, a null removes
  * the field).
+ *
+ * It is the sink's until that has answered for its batch, or the batch's signal has aborted: then it is put together with newer
+ * messages, or used again for another key.
  */
 export interface Change {
   readonly kind: 'full' | 'partial' | 'delete'
@@ -84,6 +87,11 @@ export interface Change {
   readonly at: StreamId
   /** The entity as JSON text, as it was received where it did not have to be merged; '' for a delete. */
   readonly json: string
+  /**
+   * Id and JSON as UTF-8, behind each other from `at` on, for a sink that would make bytes of them; undefined where they are
+   * not at hand.
+   */
+  readonly utf8: Utf8 | undefined
   /** The parsed entity: always of a `partial`; of a `full` only for a sink that `readsData`, else it is let go early. */
   readonly data: EntityData | undefined
   /** Its state is that of a row of a load: apply also when the stored version is the same; a newer one stays. */
@@ -99,6 +107,14 @@ export interface Change {
   readonly bytes: number
   /** Messages that are put together in it. */
   readonly messages: number
+}
+
+/** Texts in memory that is used again. */
+export interface Utf8 {
+  readonly memory: Buffer
+  readonly at: number
+  readonly idLength: number
+  readonly jsonLength: number
 }
 
 /** A message that cannot be applied, kept with what it was. */
@@ -240,6 +256,19 @@ export interface Receiver {
     id: string,
     json: string,
     data: EntityData | undefined,
+    at: StreamId,
+  ): void
+  /**
+   * A full state from its bytes, without texts made of them: `id` and `json` from one place to another, the JSON checked, in
+   * UTF-8, the id in ASCII. They are read at once and not kept.
+   */
+  full?(
+    lane: string,
+    bytes: Buffer,
+    idFrom: number,
+    idTo: number,
+    jsonFrom: number,
+    jsonTo: number,
     at: StreamId,
   ): void
   /** Everything up to here was delivered, though nothing of ours may have been in it (a heartbeat says so). */

@@ -19,6 +19,12 @@ export function intake({ lanes, isOpen, live, reload, disconnected }: IntakeOpti
       lane.receive(kind, id, json, data, at, lanes.turn())
       lanes.check(lane)
     },
+    full: (name, bytes, idFrom, idTo, jsonFrom, jsonTo, at) => {
+      const lane = laneOf(name)
+      if (lane === undefined) return
+      lane.receiveBytes(bytes, idFrom, idTo, jsonFrom, jsonTo, at, lanes.turn())
+      lanes.check(lane)
+    },
     reached: (at) => {
       if (!isOpen()) return
       lanes.positions.arrive(at)

@@ -216,7 +216,13 @@ async function run(steps: readonly Step[]): Promise<void> {
   const deliver = ({ lane: name, kind, id, data, at }: Message): void => {
     const lane = lanes.lane(name)!
     const json = kind === 'delete' ? '' : JSON.stringify(data)
-    lane.receive(kind, id, json, kind === 'delete' ? undefined : { ...data }, at, lanes.turn())
+    if (kind === 'full' && at.seq % 3 > 0) {
+      const bytes = Buffer.from(`{${id}:${json}}`)
+      const idTo = 1 + id.length
+      lane.receiveBytes(bytes, 1, idTo, idTo + 1, bytes.length - 1, at, lanes.turn())
+      // Nothing of it is kept.
+      bytes.fill('!')
+    } else lane.receive(kind, id, json, kind === 'delete' ? undefined : { ...data }, at, lanes.turn())
     lanes.check(lane)
     assert.ok(lane.held <= MAX_CHANGES + 1, 'a lane holds more than its bound and the one that reached it')
   }

@@ -11,10 +11,11 @@ import type { DeadLetter, DeadReason, EntityData, LaneSpec } from '../contract.t
 import { DEAD_TEXT_LIMIT } from '../contract.ts'
 import { laneCounters } from '../counters.ts'
 import { isAfter, STREAM_START, streamIdText, type StreamId } from '../stream-id.ts'
+import { Cells } from './cells.ts'
 import type { Positions } from './positions.ts'
 import { Shard } from './shard.ts'
-import { Slot, SLOT_OVERHEAD, type Kind } from './slot.ts'
-import { hashOf } from './waiting.ts'
+import { Slot, SLOT_OVERHEAD, type Kind, type Put } from './slot.ts'
+import { hashOf, hashOfBytes } from './waiting.ts'
 
 export interface LaneLimits {
   readonly shards: number
@@ -54,6 +55,8 @@ export class Lane {
   readonly #keepsData: boolean
   readonly #wallClock: () => number
   readonly #seed: number
+  /** Undefined where entities are parsed, and kept so. */
+  readonly #cells: Cells | undefined
   readonly #onDisorder: (lane: Lane, at: StreamId) => void
   /** Newest id that came for it. */
   #newest: StreamId | undefined
@@ -74,6 +77,7 @@ export class Lane {
     this.#keepsData = keepsData
     this.#wallClock = wallClock
     this.#seed = seed
+    this.#cells = keepsData ? undefined : new Cells()
     this.#onDisorder = onDisorder
   }
 
@@ -96,6 +100,40 @@ export class Lane {
     const needsData = kind === 'partial' || (this.#keepsData && kind === 'full')
     const kept = needsData ? (data ?? (JSON.parse(json) as EntityData)) : undefined
     this.#take(kind, id, json, kept, at, false, isNew, now)
+  }
+
+  /** A full state of the stream, whose id (ASCII) and JSON lie in bytes, which are not kept. */
+  receiveBytes(
+    bytes: Buffer,
+    idFrom: number,
+    idTo: number,
+    from: number,
+    to: number,
+    at: StreamId,
+    now: number,
+  ): void {
+    const cells = this.#cells
+    const hash = hashOfBytes(bytes, idFrom, idTo, this.#seed)
+    const shard = this.shards[hash % this.shards.length]!
+    const waits =
+      cells === undefined || this.parked > 0 ? undefined : shard.waiting.find(bytes, idFrom, idTo, hash)
+    const before = waits?.bytes ?? 0
+    const put = waits?.putBytes(bytes, from, to, at)
+    const created =
+      waits === undefined && this.parked === 0 ? cells?.take(idTo - idFrom + to - from) : undefined
+    if (put === undefined && created === undefined) {
+      // What is rare goes the way of texts.
+      const id = bytes.toString('latin1', idFrom, idTo)
+      this.receive('full', id, bytes.toString('utf8', from, to), undefined, at, now)
+      return
+    }
+    this.counters.received += 1
+    const isNew = this.#arrive(at)
+    const ascending = shard.isAscending(at)
+    if (created !== undefined) {
+      created.begin(bytes, idFrom, idTo, from, to, at, now, hash)
+      this.#begin(shard, created, ascending, isNew)
+    } else this.#putOn(shard, waits!, put!, before, false, ascending, isNew)
   }
 
   /** The stream goes on after `at`; undefined where that is not known yet. */
@@ -150,19 +188,15 @@ export class Lane {
   ): void {
     const hash = hashOf(id, this.#seed)
     const shard = this.shards[hash % this.shards.length]!
-    const ascending = !isAfter(shard.highest, at)
-    if (ascending) shard.highest = at
+    const ascending = shard.isAscending(at)
     const slot = shard.waiting.get(id, hash) ?? (this.parked === 0 ? undefined : shard.parked.get(id))
     if (slot === undefined) {
       const created = new Slot(kind, id, json, data, at, fromLoad, now, hash)
-      created.ascending = ascending
       if (fromLoad) {
         created.rows = 1
         created.messages = 0
       }
-      if (isNew) this.#positions.link(created)
-      this.#hold(created)
-      shard.waiting.append(created)
+      this.#begin(shard, created, ascending, isNew)
       return
     }
     const before = slot.bytes
@@ -173,7 +207,27 @@ export class Lane {
       this.#bury(letter, 1, json, 'no-base', 'a partial after a delete')
       return
     }
-    this.heldBytes += slot.bytes - before
+    this.#putOn(shard, slot, put, before, fromLoad, ascending, isNew)
+  }
+
+  #begin(shard: Shard, created: Slot, ascending: boolean, isNew: boolean): void {
+    created.ascending = ascending
+    if (isNew) this.#positions.link(created)
+    this.#hold(created)
+    shard.waiting.append(created)
+  }
+
+  /** Something was put on a slot that waits. */
+  #putOn(
+    shard: Shard,
+    slot: Slot,
+    put: Put,
+    bytesBefore: number,
+    fromLoad: boolean,
+    ascending: boolean,
+    isNew: boolean,
+  ): void {
+    this.heldBytes += slot.bytes - bytesBefore
     if (fromLoad) slot.rows += 1
     if (put === 'older') {
       if (!fromLoad) this.counters.skipped += 1
@@ -240,6 +294,7 @@ export class Lane {
       shard.parked.clear()
       shard.batch = 0
     }
+    this.#cells?.clear()
     for (const burial of this.burials) this.counters.returned += burial.messages
     this.burials = []
     this.held = this.heldBytes = this.parked = this.rowsHeld = this.inFlight = 0
@@ -258,6 +313,7 @@ export class Lane {
         slot.rows += newer.rows
       } else this.counters.conflated += newer.messages
       this.#positions.takeOver(slot, newer)
+      this.#cells?.give(newer)
       this.held -= 1
       this.heldBytes -= newer.bytes
     }
@@ -280,6 +336,7 @@ export class Lane {
     this.heldBytes -= slot.bytes
     this.rowsHeld -= slot.rows
     this.#positions.unlink(slot)
+    this.#cells?.give(slot)
   }
 
   #bury(

@@ -1,5 +1,5 @@
 /** A part of a lane's keys: its changes that wait, and the one batch of them that is under way. */
-import { STREAM_START, type StreamId } from '../stream-id.ts'
+import { isAfter, STREAM_START, type StreamId } from '../stream-id.ts'
 import type { Slot } from './slot.ts'
 import { Waiting } from './waiting.ts'
 
@@ -11,6 +11,13 @@ export class Shard {
   batch = 0
   /** Highest id that ever came for it: also what was let go may have reached the store. */
   highest: StreamId = STREAM_START
+
+  /** Was nothing newer there before this? */
+  isAscending(at: StreamId): boolean {
+    if (isAfter(this.highest, at)) return false
+    this.highest = at
+    return true
+  }
 
   /** Takes the oldest changes into a batch. */
   takeBatch(batch: number, maxChanges: number, maxBytes: number): Slot[] {

@@ -12,7 +12,8 @@
  */
 import type { Change, EntityData } from '../contract.ts'
 import { joinInto, mergeInto } from '../merge.ts'
-import { isAfter, type StreamId } from '../stream-id.ts'
+import { isAfter, STREAM_START, type StreamId } from '../stream-id.ts'
+import type { Cell } from './cells.ts'
 
 export type Kind = Change['kind']
 
@@ -28,8 +29,11 @@ export type Put = 'stored' | 'older' | 'unmergeable'
 
 export class Slot implements Change {
   // What the way of a message touches stands together: a slot is several lines of the processor's cache.
-  readonly hash: number
-  readonly id: string
+  hash: number
+  /** Undefined while it is in the cell alone. */
+  #id: string | undefined
+  /** For id and entity as bytes; it stays with the slot. */
+  cell: Cell | undefined = undefined
   /** Place among those that wait; they belong to `Waiting`. */
   sameBucket: Slot | undefined = undefined
   next: Slot | undefined = undefined
@@ -41,7 +45,7 @@ export class Slot implements Change {
   at: StreamId
   ascending: boolean
   fromLoad: boolean
-  /** Undefined while the text has to be made of `data`. */
+  /** Undefined while the text has to be made of the cell, or of `data`. */
   #json: string | undefined
   messages = 1
   /** Rows of the load that are put together in it. */
@@ -67,7 +71,7 @@ export class Slot implements Change {
   ) {
     this.hash = hash
     this.kind = kind
-    this.id = id
+    this.#id = id
     this.at = at
     this.data = data
     this.fromLoad = fromLoad
@@ -77,9 +81,74 @@ export class Slot implements Change {
     this.bytes = sizeOf(id, json, data)
   }
 
+  /** One for the entities that are received as bytes. */
+  static withCell(cell: Cell): Slot {
+    const slot = new Slot('full', '', '', undefined, STREAM_START, false, 0, 0)
+    slot.cell = cell
+    return slot
+  }
+
+  get id(): string {
+    return (this.#id ??= idOf(this.cell!))
+  }
+
   get json(): string {
-    this.#json ??= JSON.stringify(this.data)
-    return this.#json
+    return (this.#json ??= this.#hasBytes ? jsonOf(this.cell!) : JSON.stringify(this.data))
+  }
+
+  /** Where id and entity lie as bytes; undefined where they do not. */
+  get utf8(): Cell | undefined {
+    return this.#hasBytes ? this.cell : undefined
+  }
+
+  get #hasBytes(): boolean {
+    return this.cell !== undefined && this.cell.jsonLength > 0
+  }
+
+  /** Begins anew with a full state, whose id is ASCII. Its cell has to be large enough. */
+  begin(
+    bytes: Buffer,
+    idFrom: number,
+    idTo: number,
+    from: number,
+    to: number,
+    at: StreamId,
+    receivedMs: number,
+    hash: number,
+  ): void {
+    const cell = this.cell!
+    this.hash = hash
+    this.#id = undefined
+    this.batch = 0
+    this.messages = 1
+    this.rows = 0
+    this.ascending = false
+    this.receivedMs = receivedMs
+    cell.idLength = idTo - idFrom
+    for (let offset = 0; offset < cell.idLength; offset++)
+      cell.memory[cell.at + offset] = bytes[idFrom + offset]!
+    this.#fill(cell, bytes, from, to, at)
+  }
+
+  /** Puts a full state on top of what is here, as `put` does. @returns undefined where it has no room for it */
+  putBytes(bytes: Buffer, from: number, to: number, at: StreamId): Put | undefined {
+    if (isAfter(this.at, at)) return 'older'
+    const { cell } = this
+    if (cell === undefined || cell.idLength + to - from > cell.size) return undefined
+    this.#fill(cell, bytes, from, to, at)
+    return 'stored'
+  }
+
+  #fill(cell: Cell, bytes: Buffer, from: number, to: number, at: StreamId): void {
+    bytes.copy(cell.memory, cell.at + cell.idLength, from, to)
+    cell.jsonLength = to - from
+    this.kind = 'full'
+    this.at = at
+    this.#json = undefined
+    this.data = undefined
+    this.fromLoad = false
+    this.#merges = 0
+    this.bytes = SLOT_OVERHEAD + cell.size
   }
 
   /** Puts a message, or the state of a newer slot, on top of what is here. */
@@ -105,11 +174,11 @@ export class Slot implements Change {
     }
     this.kind = kind
     this.at = at
-    this.#json = json
+    this.#keep(json)
     this.data = keepsData || json === undefined ? data : undefined
     this.fromLoad = fromLoad
     this.#merges = 0
-    this.bytes = sizeOf(this.id, json ?? '', this.data)
+    this.bytes = this.#sizeWith(json ?? '')
     return 'stored'
   }
 
@@ -117,7 +186,8 @@ export class Slot implements Change {
   absorb(newer: Slot, keepsData: boolean): Put {
     const own = this.bytes
     const isNewer = !isAfter(this.at, newer.at)
-    const put = this.put(newer.kind, newer.#json, newer.data, newer.at, newer.fromLoad, keepsData)
+    const json = newer.#hasBytes ? newer.json : newer.#json
+    const put = this.put(newer.kind, json, newer.data, newer.at, newer.fromLoad, keepsData)
     if (put !== 'stored') return put
     // Its text may not be made yet, so that its size is what it was taken for.
     if (isNewer) this.bytes = newer.kind === 'partial' ? own + newer.bytes : newer.bytes
@@ -130,14 +200,14 @@ export class Slot implements Change {
   #merge(json: string | undefined, data: EntityData | undefined, at: StreamId, keepsData: boolean): void {
     const partial = data ?? parse(json)
     // Of a partial the object was made by the source for this message alone; a full may have been let go.
-    const own = (this.data ?? parse(this.#json)) as Record<string, unknown>
+    const own = (this.data ?? parse(this.json)) as Record<string, unknown>
     if (this.kind === 'full') mergeInto(own, partial)
     else joinInto(own, partial)
     this.at = at
     this.fromLoad = false
     this.#merges += 1
     this.data = own
-    this.#json = undefined
+    this.#keep(undefined)
     if (this.#merges % MEASURE_AFTER === 1) this.#become(this.kind, own, keepsData)
     else this.bytes += PARSED_FACTOR * (json?.length ?? 0)
   }
@@ -145,10 +215,29 @@ export class Slot implements Change {
   #become(kind: Kind, data: EntityData, keepsData: boolean): void {
     this.kind = kind
     this.fromLoad = false
-    this.#json = JSON.stringify(data)
+    const json = JSON.stringify(data)
+    this.#keep(json)
     this.data = keepsData || kind === 'partial' ? data : undefined
-    this.bytes = sizeOf(this.id, this.#json, this.data)
+    this.bytes = this.#sizeWith(json)
   }
+
+  /** The entity is this text, and no longer what the cell has. */
+  #keep(json: string | undefined): void {
+    this.#json = json
+    if (this.cell !== undefined) this.cell.jsonLength = 0
+  }
+
+  #sizeWith(json: string): number {
+    return sizeOf(this.id, json, this.data) + (this.cell?.size ?? 0)
+  }
+}
+
+function idOf({ memory, at, idLength }: Cell): string {
+  return memory.toString('latin1', at, at + idLength)
+}
+
+function jsonOf({ memory, at, idLength, jsonLength }: Cell): string {
+  return memory.toString('utf8', at + idLength, at + idLength + jsonLength)
 }
 
 function parse(json: string | undefined): EntityData {

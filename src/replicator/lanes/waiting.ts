@@ -16,6 +16,13 @@ export function hashOf(id: string, seed: number): number {
   return hash >>> 0
 }
 
+/** The same of a text of ASCII that lies in bytes. */
+export function hashOfBytes(bytes: Uint8Array, from: number, to: number, seed: number): number {
+  let hash = 0x811c9dc5 ^ seed
+  for (let at = from; at < to; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193)
+  return hash >>> 0
+}
+
 export class Waiting {
   #buckets: (Slot | undefined)[] = emptyBuckets(LEAST_BUCKETS)
   #size = 0
@@ -34,6 +41,14 @@ export class Waiting {
   get(id: string, hash: number): Slot | undefined {
     let slot = this.#buckets[placeOf(hash, this.#buckets.length)]
     while (slot !== undefined && (slot.hash !== hash || slot.id !== id)) slot = slot.sameBucket
+    return slot
+  }
+
+  /** As `get`, with an id of ASCII that lies in bytes. */
+  find(bytes: Uint8Array, from: number, to: number, hash: number): Slot | undefined {
+    let slot = this.#buckets[placeOf(hash, this.#buckets.length)]
+    while (slot !== undefined && (slot.hash !== hash || !isText(slot.id, bytes, from, to)))
+      slot = slot.sameBucket
     return slot
   }
 
@@ -111,6 +126,12 @@ export class Waiting {
     }
     this.#buckets = buckets
   }
+}
+
+function isText(text: string, bytes: Uint8Array, from: number, to: number): boolean {
+  if (text.length !== to - from) return false
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) !== bytes[from + at]) return false
+  return true
 }
 
 function emptyBuckets(count: number): (Slot | undefined)[] {

@@ -77,6 +77,10 @@ function read(
     receiver.message(lane, kind, bytes.toString('latin1', idAt, idEnd), '', undefined, at)
     return true
   }
+  if (kind === 'full' && receiver.full !== undefined) {
+    receiver.full(lane, bytes, idAt, idEnd, dataAt, dataEnd, at)
+    return true
+  }
   // One text for both, since making one costs more than taking it apart.
   const text = bytes.toString(isPlain ? 'latin1' : 'utf8', idAt, dataEnd)
   receiver.message(lane, kind, text.slice(0, idEnd - idAt), text.slice(dataAt - idAt), undefined, at)

@@ -5,6 +5,7 @@ import { systemClock, type Clock } from '../../../src/core/clock.ts'
 import type {
   Batch,
   Change,
+  Utf8,
   EntityData,
   LaneSpec,
   PartContext,
@@ -127,6 +128,7 @@ function change(
     id: name,
     at: id(at),
     json,
+    utf8: kind === 'full' ? asBytes(name, json, id(at)) : undefined,
     data: undefined,
     fromLoad: false,
     ascending: false,
@@ -135,6 +137,14 @@ function change(
     messages: 1,
     ...more,
   }
+}
+
+/** Every second one has its bytes at hand, as those do that came over a WebSocket. */
+function asBytes(name: string, json: string, { seq }: StreamId): Utf8 | undefined {
+  if (seq % 2 === 1) return undefined
+  const memory = Buffer.from(`before${name}${json}behind`)
+  const [idLength, jsonLength] = [Buffer.byteLength(name), Buffer.byteLength(json)]
+  return { memory, at: 'before'.length, idLength, jsonLength }
 }
 
 export const hasCode =

@@ -66,6 +66,29 @@ export class Packer {
     this.#at = start + written
   }
 
+  /** A text that lies in memory as UTF-8. */
+  utf8(memory: Buffer, from: number, length: number): void {
+    this.#reserve(length + LARGEST_HEADER)
+    if (length <= SHORT) this.#memory[this.#at++] = 0xa0 | length
+    else if (length <= 0xffff) this.#header(0xda, length, 2)
+    else this.#header(0xdb, length, 4)
+    this.#bytes(memory, from, length)
+  }
+
+  /** The bytes `prefix` and then such a text, as one. */
+  utf8Behind(prefix: Buffer, memory: Buffer, from: number, length: number): void {
+    this.#reserve(prefix.length + length + LARGEST_HEADER)
+    this.#header(0xdb, prefix.length + length, 4)
+    this.#bytes(prefix, 0, prefix.length)
+    this.#bytes(memory, from, length)
+  }
+
+  #bytes(memory: Buffer, from: number, length: number): void {
+    if (length > SHORT) memory.copy(this.#memory, this.#at, from, from + length)
+    else for (let at = 0; at < length; at++) this.#memory[this.#at + at] = memory[from + at]!
+    this.#at += length
+  }
+
   /** The order key of a version, and what goes with it, as one. */
   version(version: StreamId, mark: string, names: string): void {
     this.#reserve(LONGEST_KEY + (mark.length + names.length) * WIDEST + LARGEST_HEADER)

@@ -2,7 +2,7 @@
  * The changes of one unit, written down as the arguments in which they travel. That is done at once: when a call is given up,
  * newer messages are put into the changes.
  */
-import type { Change } from '../../contract.ts'
+import type { Change, Utf8 } from '../../contract.ts'
 import { isAfter, STREAM_START, type StreamId } from '../../stream-id.ts'
 import { orderKey } from './order-key.ts'
 import type { Packer, Packers } from './packer.ts'
@@ -64,6 +64,17 @@ export class Parcel {
     this.#sets.text(value)
     this.#metas.text(change.id)
     this.#metas.version(change.at, this.#present, names)
+  }
+
+  /** A full state as it was received, without other names. */
+  storeBytes(change: Change, { memory, at, idLength, jsonLength }: Utf8, condition: Condition): void {
+    this.#note(change, condition)
+    if (this.#compares) this.#setConditions += condition
+    this.size += jsonLength
+    this.#sets.utf8Behind(this.#options.entity, memory, at, idLength)
+    this.#sets.utf8(memory, at + idLength, jsonLength)
+    this.#metas.utf8(memory, at, idLength)
+    this.#metas.version(change.at, this.#present, '')
   }
 
   delete(change: Change, condition: Condition): void {

@@ -51,11 +51,19 @@ export function prepare(
   const { lookups } = lease.lane
   const prepared = { parcels: [parcel], buried: [] as Buried[], waiting: [] as Change[], skipped: 0 }
   for (const change of batch.changes) {
-    if (change.kind === 'full') store(change, change.json, change.data, fresh(change))
+    if (change.kind === 'full') full(change)
     else if (change.kind === 'delete') room(0).delete(change, fresh(change))
     else merge(change)
   }
   return prepared
+
+  function full(change: Change): void {
+    const { utf8 } = change
+    // A character takes a byte at least.
+    if (utf8 === undefined || lookups !== undefined || utf8.jsonLength > limits.entity)
+      store(change, change.json, change.data, fresh(change))
+    else room(utf8.jsonLength).storeBytes(change, utf8, fresh(change))
+  }
 
   /** What the writer knows to be new is not compared with what is stored. */
   function fresh(change: Change): Condition {

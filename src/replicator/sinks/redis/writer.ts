@@ -106,6 +106,7 @@ export class Writer {
       outcome.applied += stored.applied
       outcome.skippedAsOlder += stored.skipped
       if (isLast && stored.follow) {
+        signal.throwIfAborted()
         await this.#unit(lease, undefined, cursor, this.#letters(batch, buried))
       }
     }
@@ -115,7 +116,8 @@ export class Writer {
   async #bases({ base }: Lease, { changes }: Batch): Promise<Bases | undefined> {
     const { runner, limits } = this.#settings
     const ids: string[] = []
-    for (const { kind, id } of changes) if (kind === 'partial') ids.push(id)
+    // The id of others may have to be made first.
+    for (const change of changes) if (change.kind === 'partial') ids.push(change.id)
     if (ids.length === 0) return undefined
     const found = new Map<string, { meta: string | null; json: string | null }>()
     let mark = '0'
