@@ -10,6 +10,7 @@ export async function latency(stage: Stage): Promise<void> {
       path: `/late${batchTimeout}`,
       room: 4_000,
       keyName: `late${batchTimeout}`,
+      notesLatency: true,
     }
     await using one = await stage.receiver('ours', options)
     await one.ask({ ask: 'connect' })
