@@ -32,6 +32,7 @@ export interface RelayOptions extends FaultCounts {
   readonly workers: number
   /** Processes that publish. */
   readonly clients: number
+  /** From one fault of a process to the next, on average. */
   readonly paceMs: number
   readonly drainMs: number
   /** The longest that the broker is silent. */
@@ -57,6 +58,8 @@ export interface RelayReport extends Verdict, Broken {
 
 const FREEZE_MS = 14_000
 const LOOK_MS = 500
+/** From one fault of the broker to the next, on average, once events come through again. */
+const BROKER_PACE_MS = 2_000
 const WRITER_MOMENTS = ['events.ticked', 'events.read', 'events.relayed', 'events.moved']
 const CLIENT_MOMENTS = ['events.publish', 'events.published', ...WRITER_MOMENTS]
 const READER_MOMENTS = ['events.bridging', 'events.bridged', ...eventsScenario.workerMoments]
@@ -118,7 +121,7 @@ export async function runRelay(options: RelayOptions): Promise<RelayReport> {
     broker,
     faults,
     random: seededRandom(seed + 1),
-    paceMs: options.paceMs * 2,
+    paceMs: BROKER_PACE_MS,
     longestMs: options.longestMs,
     arrivedSince: (time) => arrivals.since(time),
     isOver: () => isBroken,
