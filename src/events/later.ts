@@ -1,5 +1,5 @@
 /** Events that wait for their time or their turn: published when due, in one transaction with the end of their tasks. */
-import { toError } from '../core/errors.ts'
+import { isSluiceError, toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import { letGoWhenIdle } from '../engine/let-go.ts'
 import { publishEvents, type NewEvent } from '../engine/log/publish.ts'
@@ -15,7 +15,6 @@ import { TaskLoop, type TaskEnd } from './task-loop.ts'
 export const LATER_QUEUE = 'events/later'
 /** Published at once, where their bodies are small: a claim has a limit of bytes as well. */
 const SIZE = 500
-const RETRY_MS = 1_000
 
 /** What of the event is not the task's own. */
 export interface LaterHead {
@@ -32,37 +31,61 @@ export function laterLoop(engine: Engine, log: Logger, topics: Topics, queue: nu
     concurrency: 1,
     size: SIZE,
     isSuspect: () => false,
-    run: async (tasks, lease) => {
-      const end = await publishDue(engine, log, topics, tasks, lease)
-      return tasks.map(() => end)
-    },
+    run: (tasks, lease) => new Due(engine, log, topics, lease).publish(tasks),
   })
 }
 
-async function publishDue(
-  engine: Engine,
-  log: Logger,
-  topics: Topics,
-  tasks: readonly HeldTask[],
-  lease: Lease,
-): Promise<TaskEnd> {
-  try {
-    const events = await Promise.all(tasks.map((task) => eventOf(task, topics)))
-    await engine.db.transaction(
-      async (tx) => {
-        await publishEvents(tx, events)
-        const [ours] = await Promise.all([ackTasks(tx, tasks, lease.id), letGoWhenIdle(tx)])
-        if (ours.size < tasks.length) throw new Error('these events belong to another process by now')
-      },
-      { label: 'sluice.publish.later' },
-    )
-    engine.wake.signal(LOG)
-    return { end: 'ended' }
-  } catch (error) {
-    log.warn({ err: toError(error) }, 'events that are due could not be published, and are tried again')
-    return { end: 'failed', delayMs: RETRY_MS, error: toError(error).message }
+/**
+ * No failure counts against an event: it was acknowledged, and what hinders its publishing is the database. One that hinders
+ * the others is left behind them.
+ */
+class Due {
+  readonly #engine: Engine
+  readonly #log: Logger
+  readonly #topics: Topics
+  readonly #lease: Lease
+
+  constructor(engine: Engine, log: Logger, topics: Topics, lease: Lease) {
+    this.#engine = engine
+    this.#log = log
+    this.#topics = topics
+    this.#lease = lease
+  }
+
+  async publish(tasks: readonly HeldTask[]): Promise<readonly TaskEnd[]> {
+    const error = await this.#together(tasks)
+    if (error === undefined) return tasks.map(() => ENDED)
+    if (tasks.length === 1 || (isSluiceError(error) && error.retryable)) {
+      this.#log.warn({ err: error }, 'events that are due could not be published, and are tried again')
+      return tasks.map(() => LEFT)
+    }
+    const ends: TaskEnd[] = []
+    for (const task of tasks) ends.push(...(await this.publish([task])))
+    return ends
+  }
+
+  /** Why none of them is published. */
+  async #together(tasks: readonly HeldTask[]): Promise<Error | undefined> {
+    try {
+      const events = await Promise.all(tasks.map((task) => eventOf(task, this.#topics)))
+      await this.#engine.db.transaction(
+        async (tx) => {
+          await publishEvents(tx, events)
+          const [ours] = await Promise.all([ackTasks(tx, tasks, this.#lease.id), letGoWhenIdle(tx)])
+          if (ours.size < tasks.length) throw new Error('these events belong to another process by now')
+        },
+        { label: 'sluice.publish.later' },
+      )
+      this.#engine.wake.signal(LOG)
+      return undefined
+    } catch (error) {
+      return toError(error)
+    }
   }
 }
+
+const ENDED: TaskEnd = { end: 'ended' }
+const LEFT: TaskEnd = { end: 'left' }
 
 async function eventOf(task: HeldTask, topics: Topics): Promise<NewEvent> {
   const { version, key, head } = JSON.parse(task.head ?? '{}') as LaterHead

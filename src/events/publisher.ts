@@ -17,8 +17,8 @@ import type { PublishedEvent } from './api.ts'
 import type { EncodedEvent } from './encode.ts'
 import { LATER_QUEUE, type LaterHead } from './later.ts'
 
-/** Publishing is tried for as long as it takes: what fails it is the database, which holds the task as well. */
-const LATER_ATTEMPTS = 100
+/** Only a process that dies while it publishes uses one up; the most that the column holds, nearly. */
+const LATER_ATTEMPTS = 30_000
 
 export class Publisher {
   readonly #engine: Engine

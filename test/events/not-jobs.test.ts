@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { event } from '../../src/events/index.ts'
 import { job, jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
+import { inProcess } from '../cli/command.ts'
 import { anything, place, skip, until } from './support.ts'
 
 const Created = event('todo.created', anything<{ n: number }>())
@@ -34,4 +35,31 @@ test('an event that waits, and a delivery, are neither found nor cancelled as jo
     all.filter((id) => id !== real),
   )
   assert.ok(left.includes(waits))
+})
+
+test('what died of events is no dead letter of a job', { skip }, async () => {
+  await using here = await place()
+  const peer = await here.peer()
+  await using work = await connectComponent(jobs({}), { required: { postgres: peer.db } })
+  const fails = (): void => {
+    throw new Error('never')
+  }
+  await peer.events.subscribe(Created, 'reader', fails, { attempts: 1 }).ready()
+  await peer.events.publish(Created, { n: 1 })
+  await until(
+    () => peer.events.deadLetters.list(),
+    (letters) => letters.length === 1,
+  )
+  await peer.db.execute(
+    `insert into sluice.dead (id, queue, prio, shard, attempt, max_attempt, run_at, made, why)
+     select 1000, id, 5, 0, 1, 1, now(), now(), 'as of an older version' from sluice.queue where name = 'events/later'`,
+  )
+  const dead = await peer.db.query<{ id: string }>('select id::text from sluice.dead')
+  assert.equal(dead.length, 2)
+  assert.deepEqual(await work.api.deadLetters.list(), [])
+  for (const { id } of dead) assert.equal(await work.api.deadLetters.get(id), undefined)
+  assert.equal(await work.api.deadLetters.drop({ before: new Date('2999-01-01') }), 0)
+  assert.equal((await work.api.deadLetters.redrive({ canary: 0 })).redriven, 0)
+  const shown = await inProcess(['jobs', 'dead'], { POSTGRES_DSN: here.dsn })
+  assert.match(shown.out, /^No dead letters\.$/m)
 })

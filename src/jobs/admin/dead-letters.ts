@@ -4,6 +4,7 @@ import { invalidArgument, SluiceError } from '../../core/errors.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { redriveByCanaries, type PutBack } from '../../engine/tasks/canaries.ts'
 import type { DeadLetter, DeadLetterFilter, Redriven, RedriveOptions } from '../api.ts'
+import { IS_JOBS } from '../../engine/tasks/lone.ts'
 import { sweepTopic } from '../keyed-source.ts'
 import { checkId, columns, toDeadLetter, type JobRow } from './rows.ts'
 
@@ -12,8 +13,8 @@ const DEFAULT_LIMIT = 100
 const DEFAULT_CANARY = 20
 const FILTER = ['job', 'ids', 'before', 'limit'] as const
 
-/** The filter as parameters $1 to $3: name of the job, ids, died before; null for none. Deliveries of events are not jobs. */
-const MATCHES = `not exists (select from sluice.sub s where s.queue = t.queue)
+/** The filter as parameters $1 to $3: name of the job, ids, died before; null for none. What events leave there is no job. */
+const MATCHES = `${IS_JOBS}
   and ($1::text is null or coalesce(t.name, q.name) = $1) and ($2::bigint[] is null or t.id = any($2))
   and ($3::timestamptz is null or t.died < $3)`
 
@@ -24,7 +25,7 @@ from sluice.dead t join sluice.queue q on q.id = t.queue where ${MATCHES} order 
 
 const GET = `
 select ${columns(`'dead'`, 't.died', 't.why')}
-from sluice.dead t join sluice.queue q on q.id = t.queue where t.id = $1`
+from sluice.dead t join sluice.queue q on q.id = t.queue where t.id = $1 and ${IS_JOBS}`
 
 /** in: the filter, $4 limit */
 const COUNT = `
