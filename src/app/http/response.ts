@@ -1,5 +1,6 @@
 /**
- * A response as it leaves: with the id of its request, with `Connection: close` while the app drains, and measured.
+ * A response as it leaves: with the id of its request, with `Connection: close` while the app drains, and measured; and
+ * with the end of its request.
  *
  * Every head passes through `_storeHeader`, which Node does not document and has had since its first versions; the tests
  * of all three promises fail should it ever go. The id joins the head there as text. As one more header it would be put
@@ -10,6 +11,7 @@ import type { IncomingMessage, ServerResponse as NodeResponse } from 'node:http'
 import { hasGiven, withoutGiven, type GivenHeaders } from './given-headers.ts'
 import { ServerResponse } from './node-http.ts'
 import type { ResponseMetrics, ServedResponse } from './served.ts'
+import { closeUnheard } from './unheard.ts'
 
 export interface ResponseOptions {
   /** True once the app stops: each response then ends its connection. */
@@ -30,6 +32,12 @@ const HeadWriter = ServerResponse as unknown as new (...given: Given) => HeadWri
 export function responseClass(options: ResponseOptions): new (...given: Given) => ServedResponse {
   const { draining, unmatched } = options
   return class Response extends HeadWriter {
+    override end(...given: unknown[]): this {
+      super.end(...(given as []))
+      closeUnheard(this.req)
+      return this
+    }
+
     override _storeHeader(statusLine: string, given: GivenHeaders): void {
       const headers = draining() ? lastOf(this, given) : given
       const { served } = this
