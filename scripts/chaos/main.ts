@@ -7,11 +7,11 @@
  * `npm run chaos -- replicator [--rounds N] [--kills N] [--seed S] [--workers N] [--run auto|function|script|single]
  * [--json FILE]`: breaks replicators, their store and their source, and compares the store with the source after each round.
  *
- * `npm run chaos -- relay [--transport rabbitmq|kafka] [--kills N] [--rounds N] [--seed S] [--workers N] [--clients N]
+ * `npm run chaos -- relay [--transport rabbitmq|kafka] [--kills N] [--rounds N] [--only FAULT]... [--seed S] [--workers N] [--clients N]
  * [--dsn URL] [--json FILE]`: events of a service that travel over a broker into the log of another; processes of both are
  * killed while the broker is killed, restarted, frozen and cut off, N times each.
  *
- * `npm run chaos -- community [--transport rabbitmq|kafka] [--rounds N] [--kills N] [--rate R] [--users N] [--seed S]
+ * `npm run chaos -- community [--transport rabbitmq|kafka] [--rounds N] [--only FAULT]... [--kills N] [--rate R] [--users N] [--seed S]
  * [--workers N] [--dsn URL] [--json FILE]`: the example under load while its broker is broken in the same ways.
  *
  * `npm run chaos -- rolling [--rounds N] [--workers N] [--clients N] [--dsn URL] [--json FILE]`: stops and starts the
@@ -23,7 +23,7 @@
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { seededRandom } from '../../src/testing/seeded-random.ts'
-import { brokerFaults } from './brokers/faults.ts'
+import { BROKER_FAULTS, brokerFaults, isBrokerFault, type BrokerFault } from './brokers/faults.ts'
 import { BROKER_KINDS, isBrokerKind, type BrokerKind } from './brokers/kinds.ts'
 import { failed } from './check.ts'
 import { MUTANTS } from './mutants/list.ts'
@@ -124,7 +124,7 @@ async function breakRelay(): Promise<number> {
   const kills = wholeNumber('kills', values.kills, 0, 100_000)
   const report = await runRelay({
     transport: transport(),
-    faults: brokerFaults(wholeNumber('rounds', values.rounds ?? '2', 0, 10_000), seededRandom(seed)),
+    faults: brokerFaults(wholeNumber('rounds', values.rounds ?? '2', 0, 10_000), seededRandom(seed), kinds()),
     kills,
     freezes: wholeNumber('freezes', values.freezes ?? String(Math.ceil(kills * 0.03)), 0, kills),
     stops: wholeNumber('stops', values.stops ?? String(Math.ceil(kills * 0.05)), 0, kills),
@@ -146,7 +146,7 @@ async function breakCommunity(): Promise<number> {
   const { formatCommunityReport } = await import('./community/report.ts')
   const report = await runCommunity({
     transport: transport(),
-    faults: brokerFaults(wholeNumber('rounds', values.rounds ?? '2', 1, 10_000), seededRandom(seed)),
+    faults: brokerFaults(wholeNumber('rounds', values.rounds ?? '2', 1, 10_000), seededRandom(seed), kinds()),
     kills: wholeNumber('kills', values.kills, 0, 100_000),
     seed,
     users: wholeNumber('users', values.users, 2, 100_000),
@@ -192,6 +192,15 @@ function write(result: unknown): void {
 function transport(): BrokerKind {
   if (isBrokerKind(values.transport)) return values.transport
   console.error(`--transport: expected ${BROKER_KINDS.join(' or ')}, got ${JSON.stringify(values.transport)}`)
+  process.exit(2)
+}
+
+/** Of the faults that a broker has: all, or those that --only names. */
+function kinds(): readonly BrokerFault[] {
+  const asked = values.only ?? BROKER_FAULTS
+  const unknown = asked.find((name) => !isBrokerFault(name))
+  if (unknown === undefined) return asked.filter((name) => isBrokerFault(name))
+  console.error(`--only: expected ${BROKER_FAULTS.join(', ')}, got ${JSON.stringify(unknown)}`)
   process.exit(2)
 }
 

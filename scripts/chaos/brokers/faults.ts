@@ -4,6 +4,10 @@ import type { BrokerServer } from './broker.ts'
 
 export const BROKER_FAULTS = ['kill', 'restart', 'freeze', 'cut', 'silence', 'unanswered'] as const
 
+export function isBrokerFault(text: string): text is BrokerFault {
+  return (BROKER_FAULTS as readonly string[]).includes(text)
+}
+
 export type BrokerFault = (typeof BROKER_FAULTS)[number]
 
 /** A heartbeat and a deadline are missed by the longest, and by the shortest none is. */
@@ -56,8 +60,12 @@ export async function strikeBroker(
 }
 
 /** Each kind `rounds` times, in an order that the seed decides. */
-export function brokerFaults(rounds: number, random: () => number): readonly BrokerFault[] {
-  const faults = Array.from({ length: rounds }, () => BROKER_FAULTS).flat()
+export function brokerFaults(
+  rounds: number,
+  random: () => number,
+  kinds: readonly BrokerFault[] = BROKER_FAULTS,
+): readonly BrokerFault[] {
+  const faults = Array.from({ length: rounds }, () => kinds).flat()
   for (let at = faults.length - 1; at > 0; at--) {
     const other = Math.floor(random() * (at + 1))
     ;[faults[at], faults[other]] = [faults[other]!, faults[at]!]

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { seededRandom } from '../../../src/testing/seeded-random.ts'
 import { breakBroker, type Broken } from '../brokers/breaking.ts'
-import { startBroker } from '../brokers/broker.ts'
+import { startBroker, type BrokerServer } from '../brokers/broker.ts'
 import type { BrokerFault } from '../brokers/faults.ts'
 import type { BrokerKind } from '../brokers/kinds.ts'
 import { connectTo, openDatabase } from '../database.ts'
@@ -22,6 +22,8 @@ import { startLoad } from './load.ts'
 
 export interface CommunityOptions {
   readonly transport: BrokerKind
+  /** @default one of the run's own */
+  readonly open?: () => Promise<BrokerServer>
   /** What befalls the broker, in this order. */
   readonly faults: readonly BrokerFault[]
   /** Of processes of the community and of the listener, between the faults. */
@@ -75,7 +77,8 @@ export async function runCommunity(options: CommunityOptions): Promise<Community
   const recorder = stack.adopt(new Recorder(file), (open) => open.close())
   const town = stack.use(await openDatabase(dsn))
   const listening = stack.use(await openDatabase(dsn))
-  const broker = stack.use(await startBroker(transport, log))
+  const open = options.open ?? (() => startBroker(transport, log))
+  const broker = stack.use(await open())
   const townDb = stack.adopt(await connectTo(town.dsn), (client) => client.end())
   const listenerDb = stack.adopt(await connectTo(listening.dsn), (client) => client.end())
   await listenerDb.query(`${HEARD_TABLE}; ${BRIDGED_TABLE}`)

@@ -7,14 +7,19 @@ import type { Recorder } from '../record.ts'
 import { runApp } from './client.ts'
 import { setting } from './setting.ts'
 
-const { MQ_HOST, MQ_PORT, KAFKA_BROKERS } = process.env
+const { MQ_HOST, MQ_PORT = '5672', MQ_VHOST = '/', MQ_USER = 'guest', MQ_PASSWORD = 'guest' } = process.env
+const { KAFKA_BROKERS } = process.env
 
 export function travelling() {
   return {
     db: postgres(setting.database),
     events: events({ transport: 'auto', partitions: 3 }),
     // One of them has an address.
-    rabbitmq: rabbitmq(MQ_HOST === undefined ? {} : { host: MQ_HOST, port: Number(MQ_PORT) }),
+    rabbitmq: rabbitmq(
+      MQ_HOST === undefined
+        ? {}
+        : { host: MQ_HOST, port: Number(MQ_PORT), vhost: MQ_VHOST, user: MQ_USER, password: MQ_PASSWORD },
+    ),
     // A process that was killed has its partitions until it is missed.
     kafka: kafka(KAFKA_BROKERS === undefined ? {} : { brokers: KAFKA_BROKERS, sessionTimeout: '3s' }),
   }

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { seededRandom } from '../../../src/testing/seeded-random.ts'
 import { breakBroker, type Broken } from '../brokers/breaking.ts'
-import { startBroker } from '../brokers/broker.ts'
+import { startBroker, type BrokerServer } from '../brokers/broker.ts'
 import type { BrokerFault } from '../brokers/faults.ts'
 import type { BrokerKind } from '../brokers/kinds.ts'
 import { check, failed, MIN_ACKED, type Verdict } from '../check.ts'
@@ -25,6 +25,8 @@ import { Arrivals } from './arrivals.ts'
 
 export interface RelayOptions extends FaultCounts {
   readonly transport: BrokerKind
+  /** @default one of the run's own */
+  readonly open?: () => Promise<BrokerServer>
   /** What befalls the broker, in this order. */
   readonly faults: readonly BrokerFault[]
   readonly seed: number
@@ -81,7 +83,8 @@ export async function runRelay(options: RelayOptions): Promise<RelayReport> {
   const recorder = stack.adopt(new Recorder(file), (open) => open.close())
   const writing = stack.use(await openDatabase(dsn))
   const reading = stack.use(await openDatabase(dsn))
-  const broker = stack.use(await startBroker(transport, log))
+  const open = options.open ?? (() => startBroker(transport, log))
+  const broker = stack.use(await open())
   const writerDb = stack.adopt(await connectTo(writing.dsn), (client) => client.end())
   const readerDb = stack.adopt(await connectTo(reading.dsn), (client) => client.end())
   await writerDb.query(ORDERS_TABLE)
