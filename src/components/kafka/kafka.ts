@@ -14,6 +14,7 @@ import { loadKafka } from './client/peer.ts'
 import { clientSettings } from './client/settings.ts'
 import { RunningConsumption } from './consume/consumption.ts'
 import { checkConsume } from './consume/options.ts'
+import { KnownTexts } from './publish/known-texts.ts'
 import { Publisher } from './publish/publisher.ts'
 import { checkTopic } from './publish/record.ts'
 import { Sender } from './publish/sender.ts'
@@ -117,7 +118,12 @@ function createKafka(context: ComponentContext<KafkaConfig>): Component<Kafka> {
     retries: RETRIES,
   })
   const sender = new Sender({ component: name, clients, config, clock })
-  const rules = { component: name, source: `/${plainName}`, maxBytes: config.maxMessageBytes }
+  const rules = {
+    component: name,
+    source: `/${plainName}`,
+    maxBytes: config.maxMessageBytes,
+    texts: new KnownTexts(),
+  }
   const publisher = new Publisher({ component: name, operations, sender, config, rules, clock })
   const topics = new TopicAdmin(name, clients, clock)
   const offsets = new OffsetAdmin(clients, topics)

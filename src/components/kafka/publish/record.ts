@@ -1,7 +1,9 @@
 /** What a caller publishes, as the bytes that travel. Throws SLUICE_INVALID_ARGUMENT or SLUICE_TOO_LARGE. */
 import { randomUUID } from 'node:crypto'
-import { cloudEventHeaders, KAFKA_PREFIX, type CloudEvent } from '../../../core/cloud-events.ts'
+import { eachAttribute, type CloudEvent } from '../../../core/cloud-events.ts'
 import { invalidArgument, SluiceError } from '../../../core/errors.ts'
+import { bytesOf } from './bytes.ts'
+import type { KnownTexts } from './known-texts.ts'
 
 /** Bytes go as they are, a text as UTF-8, anything else as JSON. Null is a tombstone: it has a key and no value. */
 export type KafkaValue = string | Uint8Array | null | boolean | number | object
@@ -42,19 +44,11 @@ export interface EncodeRules {
   /** Source of envelopes where none is given. */
   readonly source: string
   readonly maxBytes: number
+  readonly texts: KnownTexts
 }
 
 const TOPIC = /^[a-zA-Z0-9._-]{1,249}$/
-/** Names that nearly every message has, as bytes: made once, they are half of what is allocated for its headers. */
-const NAMES: ReadonlyMap<string, Buffer> = new Map(
-  [
-    ...['specversion', 'id', 'source', 'type', 'time', 'subject', 'schemaversion', 'traceparent'].map(
-      (name) => KAFKA_PREFIX + name,
-    ),
-    'content-type',
-    'traceparent',
-  ].map((name) => [name, Buffer.from(name)]),
-)
+const CONTENT_TYPE = 'content-type'
 /** What a record costs beside key, value and headers. */
 const OVERHEAD = 24
 
@@ -71,7 +65,7 @@ export function encode(
   const key = record.key === undefined ? undefined : bytesOf('key', record.key)
   const isJson = isObject(record.value)
   const value = encodeValue(record.value)
-  const headers = headersOf(record, isJson, rules.source, traceparent)
+  const headers = headersOf(record, isJson, rules, traceparent)
   let bytes = OVERHEAD + (key?.length ?? 0) + (value?.length ?? 0)
   if (headers !== undefined) for (const [name, text] of headers) bytes += name.length + text.length + 4
   if (bytes > rules.maxBytes) {
@@ -109,31 +103,24 @@ function isObject(value: KafkaValue): boolean {
   return value !== null && typeof value !== 'string' && !(value instanceof Uint8Array)
 }
 
-function bytesOf(what: string, value: unknown): Buffer {
-  if (typeof value === 'string') return Buffer.from(value)
-  if (Buffer.isBuffer(value)) return value
-  if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-  throw invalidArgument(what, 'text or bytes', typeof value)
-}
-
 function headersOf(
-  record: KafkaRecord,
+  { event, headers: own }: KafkaRecord,
   isJson: boolean,
-  source: string,
+  { source, texts }: EncodeRules,
   traceparent: string | undefined,
 ): Map<Buffer, Buffer> | undefined {
-  const { event } = record
-  if (event === undefined && record.headers === undefined && traceparent === undefined) return undefined
+  if (event === undefined && own === undefined && traceparent === undefined) return undefined
   const headers = new Map<Buffer, Buffer>()
-  const put = (name: string, value: string | Uint8Array): void =>
-    void headers.set(NAMES.get(name) ?? Buffer.from(name), bytesOf(`header "${name}"`, value))
-  for (const [name, value] of Object.entries(record.headers ?? {})) put(name, value)
+  for (const [name, value] of Object.entries(own ?? {}))
+    headers.set(texts.name(name), texts.value(name, value))
   if (event !== undefined) {
-    const whole = { id: randomUUID(), source, time: new Date().toISOString(), traceparent, ...event }
-    for (const [name, value] of Object.entries(cloudEventHeaders(whole, KAFKA_PREFIX))) put(name, value)
-    if (isJson && record.headers?.['content-type'] === undefined) put('content-type', 'application/json')
-  } else if (traceparent !== undefined && record.headers?.['traceparent'] === undefined)
-    put('traceparent', traceparent)
+    const { id = randomUUID(), time = new Date().toISOString() } = event
+    const whole = { source, traceparent, ...event, id, time }
+    eachAttribute(whole, (name, text) => headers.set(texts.attribute(name), texts.value(name, text)))
+    if (isJson && own?.['content-type'] === undefined)
+      headers.set(texts.name(CONTENT_TYPE), texts.value(CONTENT_TYPE, 'application/json'))
+  } else if (traceparent !== undefined && own?.['traceparent'] === undefined)
+    headers.set(texts.name('traceparent'), Buffer.from(traceparent))
   return headers
 }
 
