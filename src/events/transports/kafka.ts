@@ -28,9 +28,11 @@ export interface KafkaBrokerOptions {
   readonly random: () => number
 }
 
-/** Below what one request holds: two requests on their way at once could change places. */
+/** Below what one request of the component holds: it would send two at once, which could change places. */
 const REQUEST = 500
 const REQUEST_BYTES = 524_288
+/** While one request is confirmed the next is made; more than two would only wait for the processor. */
+const LANES = 2
 /** Attempts are counted here, and the component's own limits are to be out of the way. */
 const NEVER_MS = 2_000_000_000
 const MANY_ATTEMPTS = 1_000
@@ -82,32 +84,60 @@ export function kafkaBroker(options: KafkaBrokerOptions): EventBroker {
   }
 }
 
-/** One request after another: when one fails, what comes behind it is not sent, and the order of keys is kept. */
+/** In lanes, each of which has the events of some keys: only these have an order. */
 async function publish(
   kafka: Kafka,
   topic: string,
   events: readonly WireEvent[],
   { signal }: PublishCall,
 ): Promise<readonly (Error | undefined)[]> {
-  const answers: (Error | undefined)[] = []
-  for (let from = 0; from < events.length;) {
-    let to = from
-    for (
-      let bytes = 0;
-      to < events.length && to - from < REQUEST && (to === from || bytes < REQUEST_BYTES);
-      to++
-    )
-      bytes += events[to]!.body.length
-    // The one that went beyond is the next request's first.
-    const chunk = events.slice(from, to)
-    const { errors } = await kafka.publishBatch(topic, chunk.map(recordOf), { signal }).waitAll()
-    answers.push(...errors)
-    from = to
+  const answers: (Error | undefined)[] = Array.from({ length: events.length })
+  const lanes = events.length > REQUEST ? lanesOf(events) : [[...events.keys()]]
+  await Promise.all(lanes.map((places) => publishLane(kafka, topic, events, places, answers, signal)))
+  return answers
+}
+
+/** One request after another: when one fails, what comes behind it is not sent, and the order of keys is kept. */
+async function publishLane(
+  kafka: Kafka,
+  topic: string,
+  events: readonly WireEvent[],
+  places: readonly number[],
+  answers: (Error | undefined)[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (let from = 0; from < places.length;) {
+    const records: KafkaRecord[] = []
+    for (let bytes = 0; from + records.length < places.length && records.length < REQUEST;) {
+      const event = events[places[from + records.length]!]!
+      bytes += event.body.length
+      // The one that goes beyond is the next request's first.
+      if (records.length > 0 && bytes > REQUEST_BYTES) break
+      records.push(recordOf(event))
+    }
+    const { errors } = await kafka.publishBatch(topic, records, { signal }).waitAll()
+    for (const error of errors) answers[places[from++]!] = error
     const failure = errors.find((error) => error !== undefined && !isHopeless(error))
     if (failure === undefined) continue
-    for (; from < events.length; from++) answers.push(failure)
+    for (; from < places.length; from++) answers[places[from]!] = failure
   }
-  return answers
+}
+
+/** Places of the events, those of one key in one lane; those without a key go where there are fewer. */
+function lanesOf(events: readonly WireEvent[]): readonly (readonly number[])[] {
+  const lanes: number[][] = Array.from({ length: LANES }, () => [])
+  for (const [place, { key }] of events.entries()) {
+    const lane =
+      key === undefined ? lanes.reduce((a, b) => (b.length < a.length ? b : a)) : lanes[hashOf(key) % LANES]!
+    lane.push(place)
+  }
+  return lanes
+}
+
+function hashOf(key: string): number {
+  let hash = 0
+  for (let at = 0; at < key.length; at++) hash = (Math.imul(hash, 31) + key.charCodeAt(at)) >>> 0
+  return hash
 }
 
 const RESERVED = /^(?:ce_.*|sluice-.*|content-type|traceparent)$/

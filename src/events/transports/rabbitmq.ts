@@ -2,11 +2,21 @@
  * Events on RabbitMQ, by the rabbitmq component: an event is published to its exchange with its topic as routing key, and
  * a reader is a durable queue that is bound to its patterns.
  */
-import type { RabbitMessage, RabbitMQ, RawMessage } from '../../components/rabbitmq/index.ts'
+import type { PublishOptions, RabbitMessage, RabbitMQ, RawMessage } from '../../components/rabbitmq/index.ts'
 import { onAbort } from '../../core/abort.ts'
-import { hasCode, SluiceError } from '../../core/errors.ts'
+import type { AsyncResult } from '../../core/async-result.ts'
+import { hasCode, SluiceError, toError } from '../../core/errors.ts'
 import { WorkerPool } from '../../pool/worker-pool.ts'
-import type { Arrival, BrokerLetter, EventBroker, Reader, ReadOptions, WireEvent } from './broker.ts'
+import {
+  isHopeless,
+  type Arrival,
+  type BrokerLetter,
+  type EventBroker,
+  type PublishCall,
+  type Reader,
+  type ReadOptions,
+  type WireEvent,
+} from './broker.ts'
 import { arrivalOf, KEY, mappedArrival, REQUEST_ID } from './envelope.ts'
 
 export interface RabbitBrokerOptions {
@@ -17,7 +27,8 @@ export interface RabbitBrokerOptions {
   readonly onUnroutable: () => void
 }
 
-const PUBLISH_LIMIT = '30s'
+const PUBLISH_LIMIT_MS = 30_000
+const OUTSTANDING = 1_000
 const MAX_PREFETCH = 5_000
 /** The longest that the component lets a handler run. */
 const MAX_HANDLER_MS = 25 * 60_000
@@ -37,20 +48,7 @@ export function rabbitBroker(options: RabbitBrokerOptions): EventBroker {
       if (mq.status().connected) return
       throw new SluiceError('SLUICE_NOT_READY', `"${mq.name}" is not connected`, { retryable: true })
     },
-    publish: async (events, { signal, delayMs }) => {
-      const batch = mq.publishBatch(
-        events.map((event) => messageOf(event, delayMs)),
-        { timeout: PUBLISH_LIMIT },
-      )
-      // One listener for all: a signal with thousands takes longer for each of them than a publish.
-      const release = onAbort(signal, (reason) => batch.cancel(reason))
-      const { errors } = await batch.waitAll().finally(release)
-      return errors.map((error) => {
-        if (!hasCode(error, 'SLUICE_UNROUTABLE')) return error
-        options.onUnroutable()
-        return options.acceptUnroutable ? undefined : error
-      })
-    },
+    publish: (events, call) => publish(options, events, call),
     read: (wanted) => read(mq, wanted),
     letters: async (name, { ids, limit }) => {
       const letters = await mq.deadLetters(name).list({ limit: ids === undefined ? limit : MAX_LISTED })
@@ -71,27 +69,65 @@ function choiceOf({ ids, limit }: { readonly ids?: readonly string[] | undefined
   return ids === undefined ? { limit } : { ids, limit }
 }
 
-function messageOf(
-  event: WireEvent,
-  delayMs: number | undefined,
-): Parameters<RabbitMQ['publishBatch']>[0][0] {
-  const { id, topic, version, key, headers, traceparent, requestId, time, body } = event
+/**
+ * So many on their way at once: more are confirmed no faster, and each one that waits holds its bytes. One that fails
+ * holds back those that are not on their way, which could otherwise be there before it.
+ */
+async function publish(
+  { mq, acceptUnroutable, onUnroutable }: RabbitBrokerOptions,
+  events: readonly WireEvent[],
+  { signal, delayMs }: PublishCall,
+): Promise<readonly (Error | undefined)[]> {
+  const answers: (Error | undefined)[] = Array.from({ length: events.length })
+  const underWay = new Set<AsyncResult<string>>()
+  let next = 0
+  let failure: Error | undefined
+  const place = async (): Promise<void> => {
+    while (next < events.length) {
+      const index = next++
+      if (failure !== undefined) {
+        answers[index] = failure
+        continue
+      }
+      const event = events[index]!
+      const sent = mq.publish(event.topic, Buffer.from(event.body), optionsOf(event, delayMs))
+      underWay.add(sent)
+      try {
+        await sent
+      } catch (thrown) {
+        const error = toError(thrown)
+        const isUnroutable = hasCode(error, 'SLUICE_UNROUTABLE')
+        if (isUnroutable) onUnroutable()
+        if (!isUnroutable || !acceptUnroutable) answers[index] = error
+        if (!isHopeless(error)) failure ??= error
+      }
+      underWay.delete(sent)
+    }
+  }
+  // One listener for all: a signal with thousands takes longer for each of them than a publish.
+  const release = onAbort(signal, (reason) => {
+    failure ??= toError(reason)
+    for (const sent of underWay) sent.cancel(reason)
+  })
+  await Promise.all(Array.from({ length: Math.min(OUTSTANDING, events.length) }, place)).finally(release)
+  return answers
+}
+
+function optionsOf(event: WireEvent, delayMs: number | undefined): PublishOptions {
+  const { id, version, key, headers, traceparent, requestId, time } = event
   const extensions: Record<string, string> = {}
   if (key !== undefined) extensions[KEY] = key
   if (requestId !== undefined) extensions[REQUEST_ID] = requestId
   return {
-    topic,
-    data: Buffer.from(body),
-    options: {
-      id,
-      version,
-      time,
-      headers,
-      contentType: 'application/json',
-      extensions,
-      ...(traceparent === undefined ? {} : { traceparent }),
-      ...(delayMs === undefined || delayMs === 0 ? {} : { delay: delayMs }),
-    },
+    id,
+    version,
+    time,
+    headers,
+    contentType: 'application/json',
+    extensions,
+    timeout: PUBLISH_LIMIT_MS,
+    ...(traceparent === undefined ? {} : { traceparent }),
+    ...(delayMs === undefined || delayMs === 0 ? {} : { delay: delayMs }),
   }
 }
 
