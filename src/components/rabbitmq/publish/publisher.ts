@@ -3,7 +3,7 @@
  *
  *     waiting ──channel open, not blocked, room──▶ sent ──confirm──▶ done
  *        ▲                                          │ channel or connection ended, and not because of it
- *        └──────────────────────────────────────────┘ sent again, with the same id
+ *        └──────────────────────────────────────────┘ sent again, with the same id, before all that was not sent yet
  *
  * - What is sent and not confirmed is bounded by count (the slots of the operations) and by bytes.
  * - While the broker blocks publishers nothing is sent: a message waits here, and its caller is told why at its deadline,
@@ -14,13 +14,13 @@
 import { deriveController, waitOrAbort } from '../../../core/abort.ts'
 import type { Clock } from '../../../core/clock.ts'
 import { SluiceError, isSluiceError } from '../../../core/errors.ts'
-import { Room } from '../../../pool/room.ts'
 import type { Call } from '../../../telemetry/operate.ts'
 import type { BrokerConnection } from '../connect/connection.ts'
 import { closedError, driverError } from '../connect/errors.ts'
 import { isDelayExchange } from '../topology/names.ts'
 import type { Topology } from '../topology/topology.ts'
 import { ConfirmChannel } from './confirm-channel.ts'
+import { Line } from './line.ts'
 import type { Frame } from './message.ts'
 
 export interface PublisherOptions {
@@ -40,12 +40,16 @@ const MARGIN_MS = 25
 const MAX_SENDS = 10
 const REOPEN_BASE_MS = 50
 const REOPEN_CAP_MS = 5_000
-/** Woken at once when there is room; each looks again for itself. */
-const WAKE = 256
+
+/** A message that the broker was given. */
+interface Sent {
+  readonly channel: ConfirmChannel
+  readonly confirmed: Promise<void>
+}
 
 export class Publisher {
   readonly #options: PublisherOptions
-  readonly #room = new Room(() => (this.#mayWake() ? WAKE : 0))
+  readonly #line = new Line(() => this.#sendable() !== undefined)
   #connection: BrokerConnection | undefined
   #channel: ConfirmChannel | undefined
   #blocked: { readonly reason: string; readonly since: number } | undefined
@@ -66,7 +70,7 @@ export class Publisher {
     return this.#bytes
   }
   get waiting(): number {
-    return this.#room.waiting
+    return this.#line.waiting
   }
   /** Why and for how long the broker takes nothing, or undefined. */
   get blocked(): { readonly reason: string; readonly forMs: number } | undefined {
@@ -96,31 +100,27 @@ export class Publisher {
 
   block(reason: string | undefined): void {
     this.#blocked = reason === undefined ? undefined : { reason, since: this.#options.clock.monotonic() }
-    this.#room.wake()
+    this.#line.move()
   }
 
   /** Resolves with its id once the broker has it. */
   async publish(frame: Frame, call: PublishCall): Promise<string> {
     for (let sends = 1; ; sends += 1) {
-      let channel = this.#sendable()
-      while (channel === undefined) {
-        await this.#wait(call, sends > 1)
-        channel = this.#sendable()
-      }
-      const size = frame.body.length
-      this.#bytes += size
-      this.#outstanding += 1
+      if (this.#closed) throw closedError(this.#options.component)
+      const ready = this.#line.waiting === 0 ? this.#sendable() : undefined
+      const { channel, confirmed } =
+        ready === undefined ? await this.#sendInTurn(frame, call, sends > 1) : this.#send(ready, frame)
       try {
-        await channel.publish(frame)
+        await confirmed
         return frame.id
       } catch (error) {
         if (isSluiceError(error)) throw error
         this.#again(channel, frame, call, sends)
       } finally {
-        this.#bytes -= size
+        this.#bytes -= frame.body.length
         this.#outstanding -= 1
         if (this.#closed && this.#outstanding === 0) this.#idle.resolve()
-        if (this.#room.waiting > 0) this.#room.wake()
+        if (this.#line.waiting > 0) this.#line.move()
       }
     }
   }
@@ -128,7 +128,7 @@ export class Publisher {
   /** Waits for what is not confirmed, until the signal aborts; what waits to be sent rejects. */
   async close(signal: AbortSignal): Promise<void> {
     this.#closed = true
-    this.#room.close(closedError(this.#options.component))
+    this.#line.close(closedError(this.#options.component))
     const channel = this.#channel
     this.#channel = undefined
     if (channel !== undefined && this.#blocked === undefined)
@@ -159,25 +159,26 @@ export class Publisher {
   }
 
   #sendable(): ConfirmChannel | undefined {
-    if (this.#closed) throw closedError(this.#options.component)
-    if (this.#blocked !== undefined || this.#bytes >= this.#options.maxBytes) return undefined
+    if (this.#closed || this.#blocked !== undefined || this.#bytes >= this.#options.maxBytes) return undefined
     const channel = this.#channel
     return channel?.isOpen === true ? channel : undefined
   }
 
-  #mayWake(): boolean {
-    return (
-      this.#closed ||
-      (this.#blocked === undefined && this.#bytes < this.#options.maxBytes && this.#channel?.isOpen === true)
-    )
+  #send(channel: ConfirmChannel, frame: Frame): Sent {
+    this.#bytes += frame.body.length
+    this.#outstanding += 1
+    return { channel, confirmed: channel.publish(frame) }
   }
 
-  async #wait(call: PublishCall, wasSent: boolean): Promise<void> {
+  async #sendInTurn(frame: Frame, call: PublishCall, wasSent: boolean): Promise<Sent> {
     const { controller, release } = deriveController(call.signal)
     const limitMs = Math.max(1, call.remainingMs - MARGIN_MS)
     const timer = this.#options.clock.setTimer(() => controller.abort(this.#notSent(wasSent)), limitMs)
     try {
-      await this.#room.wait(controller.signal)
+      return await this.#line.wait(() => this.#send(this.#sendable()!, frame), {
+        wasSent,
+        signal: controller.signal,
+      })
     } finally {
       timer.cancel()
       release()
@@ -219,7 +220,7 @@ export class Publisher {
     this.#channel = await ConfirmChannel.open(component, connection, () => {
       if (this.#connection === connection && !this.#closed) void this.#reopen(connection)
     })
-    this.#room.wake()
+    this.#line.move()
   }
 
   /** The broker closed the channel; the connection is as it was. Never rejects. */
