@@ -17,6 +17,7 @@ import { hasCode, SluiceError, toError } from '../core/errors.ts'
 import { Lifecycle } from '../core/lifecycle.ts'
 import { Breaker } from '../policy/breaker.ts'
 import type { Loader, Sink, SinkState, Source } from './contract.ts'
+import { drainLanes } from './drain.ts'
 import { intake } from './intake.ts'
 import { Journal } from './journal.ts'
 import { Lanes } from './lanes/lanes.ts'
@@ -176,9 +177,9 @@ export class Runtime {
     await this.source.close(signal)
   }
 
-  /** Stores what waits, and the cursor. */
+  /** Stores what waits, and the cursor, as far as the sink takes it. */
   async drain(signal: AbortSignal): Promise<void> {
-    if (this.#role === 'active') await this.lanes.drain(signal)
+    if (this.#role === 'active') await drainLanes(this.lanes, this.#options.context, signal)
   }
 
   stop(): Promise<void> {

@@ -27,5 +27,5 @@ export interface RuntimeOptions {
   readonly reportMs: number
 }
 
-/** What shutting the sink down may take. */
-export const SINK_CLOSE_MS = 2_000
+/** What shutting the sink down may take: less than what an app gives a component, 2 s. */
+export const SINK_CLOSE_MS = 1_500

@@ -10,7 +10,7 @@ import { test } from 'node:test'
 import { redis } from '../../src/components/redis/index.ts'
 import { replicaKeys } from '../../src/replicator/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { missingServerProgram, ownServer } from '../components/redis/own-server.ts'
+import { missingServerProgram, ownServer, type OwnServer } from '../components/redis/own-server.ts'
 import { ROOT } from '../support/module-graph.ts'
 import { API_KEY, START_MS, startSource } from './support.ts'
 
@@ -74,3 +74,46 @@ test(
     }
   },
 )
+
+for (const [what, take] of [
+  ['gone', (server: OwnServer) => server.kill()],
+  ['frozen', (server: OwnServer) => server.freeze()],
+] as const) {
+  test(
+    `told to stop while Redis is ${what} it stops in order, and says what it leaves`,
+    { skip },
+    async () => {
+      await using server = await ownServer()
+      await using source = await startSource()
+      const child = replicate([], {
+        REDIS_ADDR: server.addr,
+        REPLICATOR_SOURCE_URL: source.url,
+        REPLICATOR_BULK_URL: source.bulkUrl,
+        REPLICATOR_API_KEY: API_KEY,
+      })
+      const closed = once(child, 'close')
+      const shown: string[] = []
+      child.stderr.on('data', (data: Buffer) => shown.push(data.toString()))
+      const lines = createInterface({ input: child.stdout })
+      const [ready, held] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+      lines.on('line', (line) => {
+        shown.push(line)
+        if (line.includes('replicator is ready')) ready.resolve()
+        if (line.includes('a batch could not be stored; it is held')) held.resolve()
+      })
+      try {
+        await ready.promise
+        await take(server)
+        source.log.change('company', 'full', 'c1', { index: 'new' }, START_MS + 1)
+        source.pump()
+        await held.promise
+        child.kill('SIGTERM')
+        assert.deepEqual(await closed, [0, null], shown.join('\n'))
+        assert.match(shown.join('\n'), /stops with messages that the sink did not take/)
+      } finally {
+        child.kill('SIGKILL')
+        lines.close()
+      }
+    },
+  )
+}
