@@ -62,7 +62,7 @@ export const CHAPTERS: Readonly<Record<string, Chapter>> = {
   },
   replicator: {
     title: 'Replicator',
-    text: "A stream of full states over a WebSocket on loopback into Redis: entities of 300 bytes, 20,000 keys, source, Redis and receivers as processes of their own. Ours stores each batch as one unit that checks its fence, compares versions and keeps the cursor; the plain SETs do none of it. Ratios are our throughput over the peer's.",
+    text: "A stream of full states over a WebSocket on loopback into Redis: entities of 300 bytes, 20,000 keys, source, Redis and receivers as processes of their own. Ours stores each batch as one unit that checks its fence, compares versions and keeps the cursor; the plain SETs do none of it. On two cores the three processes of ours share what receiving and parsing has for two; the rows of processor time say what each takes of it, and [the guide](guides/replicator.md#where-the-time-of-a-message-goes) where it goes, and what would take less. Ratios are our throughput over the peer's.",
     targets: [
       { ratio: 'applied_vs_parse', bound: 'least', value: 0.85 },
       { ratio: 'applied_vs_naive', bound: 'least', value: 10 },
