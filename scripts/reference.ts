@@ -1,8 +1,8 @@
 /**
- * Writes docs/reference/configuration.md from the sections of the code: `node --conditions=sluice-source
- * scripts/reference.ts`. A test holds the file equal to what this gives.
+ * Writes docs/reference/configuration.md from the sections of the code, and docs/reference/api from its doc comments:
+ * `npm run reference`. A test holds the files equal to what this gives.
  */
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import { knownComponents } from '../src/cli/known-components.ts'
@@ -10,6 +10,7 @@ import { appSection } from '../src/config/app-section.ts'
 import { KINDS, timeoutField, workersField } from '../src/config/infrastructure.ts'
 import { withEnabled } from '../src/config/gather.ts'
 import { yamlKey, type Field, type Fields } from '../src/config/section.ts'
+import { API_PAGES, renderApi } from './api/pages.ts'
 
 export const REFERENCE = join(import.meta.dirname, '..', 'docs', 'reference', 'configuration.md')
 
@@ -121,4 +122,8 @@ function escape(cell: string): string {
   return cell.replaceAll('|', '\\|')
 }
 
-if (import.meta.main) await writeFile(REFERENCE, await renderReference())
+if (import.meta.main) {
+  await writeFile(REFERENCE, await renderReference())
+  await mkdir(API_PAGES, { recursive: true })
+  for (const [file, text] of await renderApi()) await writeFile(join(API_PAGES, file), text)
+}
