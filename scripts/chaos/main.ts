@@ -7,12 +7,12 @@
  * `npm run chaos -- replicator [--rounds N] [--kills N] [--seed S] [--workers N] [--run auto|function|script|single]
  * [--json FILE]`: breaks replicators, their store and their source, and compares the store with the source after each round.
  *
- * `npm run chaos -- relay [--transport rabbitmq|kafka] [--kills N] [--rounds N] [--only FAULT]... [--seed S] [--workers N] [--clients N]
- * [--dsn URL] [--json FILE]`: events of a service that travel over a broker into the log of another; processes of both are
+ * `npm run chaos -- relay [--transport rabbitmq|kafka] [--kills N] [--rounds N] [--only FAULT]... [--minutes M]
+ * [--seed S] [--workers N] [--clients N] [--dsn URL] [--json FILE]`: events of a service that travel over a broker into the log of another; processes of both are
  * killed while the broker is killed, restarted, frozen and cut off, N times each.
  *
- * `npm run chaos -- community [--transport rabbitmq|kafka] [--rounds N] [--only FAULT]... [--kills N] [--rate R] [--users N] [--seed S]
- * [--workers N] [--dsn URL] [--json FILE]`: the example under load while its broker is broken in the same ways.
+ * `npm run chaos -- community [--transport rabbitmq|kafka] [--rounds N] [--only FAULT]... [--minutes M] [--kills N]
+ * [--rate R] [--users N] [--seed S] [--workers N] [--dsn URL] [--json FILE]`: the example under load while its broker is broken in the same ways.
  *
  * `npm run chaos -- rolling [--rounds N] [--workers N] [--clients N] [--dsn URL] [--json FILE]`: stops and starts the
  * processes of a service one after the other under load; no request may fail, and nothing be lost, doubled or reordered.
@@ -59,6 +59,7 @@ const { values, positionals } = parseArgs({
     json: { type: 'string' },
     only: { type: 'string', multiple: true },
     rounds: { type: 'string' },
+    minutes: { type: 'string' },
     rate: { type: 'string', default: '40' },
     users: { type: 'string', default: '60' },
     transport: { type: 'string', default: 'rabbitmq' },
@@ -129,6 +130,7 @@ async function breakRelay(): Promise<number> {
     freezes: wholeNumber('freezes', values.freezes ?? String(Math.ceil(kills * 0.03)), 0, kills),
     stops: wholeNumber('stops', values.stops ?? String(Math.ceil(kills * 0.05)), 0, kills),
     seed,
+    forMs: minutes(),
     paceMs: wholeNumber('pace', values.pace ?? '1500', 10, 60_000),
     drainMs: wholeNumber('drain', values.drain, 1, 3_600) * 1_000,
     workers: wholeNumber('workers', values.workers, 1, 16),
@@ -149,6 +151,7 @@ async function breakCommunity(): Promise<number> {
     faults: brokerFaults(wholeNumber('rounds', values.rounds ?? '2', 1, 10_000), seededRandom(seed), kinds()),
     kills: wholeNumber('kills', values.kills, 0, 100_000),
     seed,
+    forMs: minutes(),
     users: wholeNumber('users', values.users, 2, 100_000),
     rate: wholeNumber('rate', values.rate, 1, 10_000),
     paceMs: wholeNumber('pace', values.pace ?? '3000', 10, 60_000),
@@ -193,6 +196,10 @@ function transport(): BrokerKind {
   if (isBrokerKind(values.transport)) return values.transport
   console.error(`--transport: expected ${BROKER_KINDS.join(' or ')}, got ${JSON.stringify(values.transport)}`)
   process.exit(2)
+}
+
+function minutes(): number | undefined {
+  return values.minutes === undefined ? undefined : wholeNumber('minutes', values.minutes, 1, 10_000) * 60_000
 }
 
 /** Of the faults that a broker has: all, or those that --only names. */

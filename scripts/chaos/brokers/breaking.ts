@@ -17,6 +17,8 @@ export interface BreakingOptions {
   readonly longestMs?: number | undefined
   /** Did anything arrive by now that was handed in after this time? */
   readonly arrivedSince: (time: number) => boolean | Promise<boolean>
+  /** No fault is begun after so many milliseconds. */
+  readonly forMs?: number | undefined
   /** The run was broken off. */
   readonly isOver?: () => boolean
   /** Around each fault. */
@@ -35,11 +37,23 @@ const LOOK_MS = 50
 const STUCK_MS = 300_000
 
 export async function breakBroker(options: BreakingOptions): Promise<Broken> {
-  const { broker, faults, random, paceMs, longestMs, arrivedSince, isOver, said, log } = options
+  const {
+    broker,
+    faults,
+    random,
+    paceMs,
+    longestMs,
+    forMs = Infinity,
+    arrivedSince,
+    isOver,
+    said,
+    log,
+  } = options
   const healings: Healing[] = []
+  const until = Date.now() + forMs
   for (const [at, fault] of faults.entries()) {
     await sleep(paceMs * (0.5 + random()))
-    if (isOver?.() === true) break
+    if (isOver?.() === true || Date.now() > until) break
     said('broken', fault)
     await strikeBroker(broker, fault, random, longestMs)
     said('healed', fault)

@@ -35,6 +35,8 @@ export interface CommunityOptions {
   readonly paceMs: number
   readonly drainMs: number
   readonly longestMs?: number
+  /** No fault of the broker is begun after so many milliseconds. */
+  readonly forMs?: number | undefined
   readonly dsn: string | undefined
   readonly log: (text: string) => void
 }
@@ -125,6 +127,7 @@ export async function runCommunity(options: CommunityOptions): Promise<Community
     random,
     paceMs: options.paceMs,
     longestMs: options.longestMs,
+    forMs: options.forMs,
     arrivedSince: (time) => heardSince(listenerDb, time),
     isOver: () => load.hasEnded,
     said: (f, fault) => {

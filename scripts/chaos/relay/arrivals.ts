@@ -1,5 +1,8 @@
 /** Sees from the facts, while they are written, whether events still come through. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Tail } from '../record.ts'
+
+const LOOK_MS = 50
 
 export class Arrivals {
   readonly #tail: Tail
@@ -25,6 +28,12 @@ export class Arrivals {
       }
     }
     return this.#newest > time
+  }
+
+  /** Resolves when something had, or there is no more patience. */
+  async waitFor(time: number, patienceMs: number): Promise<void> {
+    const until = Date.now() + patienceMs
+    while (!this.since(time) && Date.now() < until) await sleep(LOOK_MS)
   }
 
   close(): void {

@@ -39,6 +39,8 @@ export interface RelayOptions extends FaultCounts {
   readonly drainMs: number
   /** The longest that the broker is silent. */
   readonly longestMs?: number
+  /** No fault of the broker is begun after so many milliseconds. */
+  readonly forMs?: number | undefined
   readonly dsn: string | undefined
   readonly log: (text: string) => void
 }
@@ -60,6 +62,8 @@ export interface RelayReport extends Verdict, Broken {
 
 const FREEZE_MS = 14_000
 const LOOK_MS = 500
+/** For something to arrive, before a process is killed all the same. */
+const PATIENCE_MS = 60_000
 /** From one fault of the broker to the next, on average, once events come through again. */
 const BROKER_PACE_MS = 2_000
 const WRITER_MOMENTS = ['events.ticked', 'events.read', 'events.relayed', 'events.moved']
@@ -126,12 +130,13 @@ export async function runRelay(options: RelayOptions): Promise<RelayReport> {
     random: seededRandom(seed + 1),
     paceMs: BROKER_PACE_MS,
     longestMs: options.longestMs,
+    forMs: options.forMs,
     arrivedSince: (time) => arrivals.since(time),
     isOver: () => isBroken,
     said: (f, fault) => recorder.write({ f, fault }),
     log,
   }).finally(() => (isBreaking = false))
-  const striking = strikeAll(options, random, fleets, () => isBreaking).catch((error: unknown) => {
+  const striking = strikeAll(options, random, fleets, arrivals, () => isBreaking).catch((error: unknown) => {
     isBroken = true
     throw error
   })
@@ -189,15 +194,20 @@ async function strikeAll(
   { kills, freezes, stops, paceMs }: RelayOptions,
   random: () => number,
   fleets: readonly Fleet[],
+  arrivals: Arrivals,
   isBreaking: () => boolean,
 ): Promise<void> {
   if (kills === 0) return
   const killed = (): number => fleets.reduce((sum, fleet) => sum + fleet.kills, 0)
+  let [last, lastButOne] = [0, 0]
   do {
     for (const fault of faultsOf({ kills, freezes, stops })) {
       if (fault === 'kill' && killed() >= kills && !isBreaking()) continue
       await sleep(paceMs * (0.5 + random()))
+      // Where processes take longer to start than they live, nothing is proved: there is one fault on top of another, and no third.
+      await arrivals.waitFor(lastButOne, PATIENCE_MS)
       while (!(await fleets[Math.floor(random() * fleets.length)]!.strike(fault))) await sleep(paceMs)
+      ;[last, lastButOne] = [Date.now(), last]
     }
   } while (isBreaking())
 }
