@@ -81,6 +81,8 @@ export async function ownBroker(): Promise<OwnBroker> {
       if (running === undefined) return
       const gone =
         running.exitCode === null && running.signalCode === null ? once(running, 'exit') : undefined
+      // It may be on its way up still.
+      pid ??= Number(await readFile(pidFile, 'utf8').catch(() => '')) || undefined
       signal(pid, 'SIGCONT')
       signal(pid, 'SIGKILL')
       // The shell that started it ends with it, unless it never came so far.
