@@ -37,8 +37,11 @@ export const KAFKA_PREFIX = 'ce_'
 export const AMQP_PREFIXES = ['cloudEvents:', 'cloudEvents_'] as const
 export const KAFKA_PREFIXES = ['ce_'] as const
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+
 const SPEC_VERSION = '1.0'
-const NAMED = ['id', 'source', 'type', 'time', 'subject', 'dataschema', 'traceparent', 'tracestate'] as const
+const OPTIONAL = ['time', 'subject', 'dataschema', 'traceparent', 'tracestate'] as const
+const NAMED = ['id', 'source', 'type', ...OPTIONAL] as const
 const REQUIRED: ReadonlySet<string> = new Set(['id', 'source', 'type'])
 /** Without extensions. */
 export const ATTRIBUTES: readonly string[] = ['specversion', 'schemaversion', ...NAMED]
@@ -51,6 +54,14 @@ const WRITTEN: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map(
   [AMQP_PREFIX, KAFKA_PREFIX].map((prefix) => [
     prefix,
     new Map(ATTRIBUTES.map((name) => [name, prefix + name])),
+  ]),
+)
+
+/** Names as they are read, in the spellings of each protocol. */
+const READ: ReadonlyMap<readonly string[], ReadonlyMap<string, string>> = new Map(
+  [AMQP_PREFIXES, KAFKA_PREFIXES].map((prefixes: readonly string[]) => [
+    prefixes,
+    new Map(prefixes.flatMap((prefix) => ATTRIBUTES.map((name) => [prefix + name, name]))),
   ]),
 )
 
@@ -99,34 +110,44 @@ export function readCloudEvent(
   headers: Readonly<Record<string, unknown>>,
   prefixes: readonly string[],
 ): CloudEvent | undefined {
-  const attributes = attributesOf(headers, prefixes)
-  const version = attributes.get('specversion')
+  const known = new Map<string, string>()
+  const extensions: [string, string][] = []
+  const names = READ.get(prefixes)
+  for (const header of Object.keys(headers)) {
+    const name = names?.get(header) ?? nameOf(header, prefixes)
+    if (name === undefined) continue
+    const text = asText(headers[header])
+    if (text === undefined) continue
+    if (KNOWN.has(name)) known.set(name, text)
+    else extensions.push([name, text])
+  }
+  const version = known.get('specversion')
   if (version === undefined) return undefined
   if (!version.startsWith('1.')) throw broken('specversion', 'is not 1.x')
-  for (const name of REQUIRED) {
-    if ((attributes.get(name) ?? '') === '') throw broken(name, 'is missing or empty')
-  }
-  const number = attributes.get('schemaversion')
+  const number = known.get('schemaversion')
   const schemaversion = number === undefined ? undefined : Number(number)
-  if (schemaversion !== undefined && (!Number.isSafeInteger(schemaversion) || schemaversion < 1))
-    throw broken('schemaversion', 'is no whole number from 1')
-  const extensions = [...attributes].filter(([name]) => !KNOWN.has(name))
-  const optional = (name: (typeof NAMED)[number]): Record<string, string> => {
-    const value = attributes.get(name)
-    return value === undefined ? {} : { [name]: value }
+  const event: Writable<CloudEvent> = {
+    id: required('id', known),
+    source: required('source', known),
+    type: required('type', known),
   }
-  return {
-    id: attributes.get('id')!,
-    source: attributes.get('source')!,
-    type: attributes.get('type')!,
-    ...optional('time'),
-    ...optional('subject'),
-    ...optional('dataschema'),
-    ...optional('traceparent'),
-    ...optional('tracestate'),
-    ...(schemaversion === undefined ? {} : { schemaversion }),
-    ...(extensions.length === 0 ? {} : { extensions: Object.fromEntries(extensions) }),
+  for (const name of OPTIONAL) {
+    const value = known.get(name)
+    if (value !== undefined) event[name] = value
   }
+  if (schemaversion !== undefined) {
+    if (!Number.isSafeInteger(schemaversion) || schemaversion < 1)
+      throw broken('schemaversion', 'is no whole number from 1')
+    event.schemaversion = schemaversion
+  }
+  if (extensions.length > 0) event.extensions = Object.fromEntries(extensions)
+  return event
+}
+
+function required(name: string, known: ReadonlyMap<string, string>): string {
+  const value = known.get(name) ?? ''
+  if (value === '') throw broken(name, 'is missing or empty')
+  return value
 }
 
 /** Is this header one of the envelope's? */
@@ -134,18 +155,9 @@ export function isCloudEventHeader(name: string, prefixes: readonly string[]): b
   return prefixes.some((prefix) => name.startsWith(prefix))
 }
 
-function attributesOf(
-  headers: Readonly<Record<string, unknown>>,
-  prefixes: readonly string[],
-): Map<string, string> {
-  const attributes = new Map<string, string>()
-  for (const [header, value] of Object.entries(headers)) {
-    const prefix = prefixes.find((each) => header.startsWith(each))
-    if (prefix === undefined) continue
-    const text = asText(value)
-    if (text !== undefined) attributes.set(header.slice(prefix.length), text)
-  }
-  return attributes
+function nameOf(header: string, prefixes: readonly string[]): string | undefined {
+  const prefix = prefixes.find((each) => header.startsWith(each))
+  return prefix === undefined ? undefined : header.slice(prefix.length)
 }
 
 /** Writers in other languages use what their protocol has: bytes, numbers, times. */
