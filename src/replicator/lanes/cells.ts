@@ -6,16 +6,6 @@
  */
 import { Slot } from './slot.ts'
 
-/** What a slot of this size has: the id, and behind it the entity as JSON, in UTF-8. */
-export interface Cell {
-  readonly memory: Buffer
-  readonly at: number
-  readonly size: number
-  idLength: number
-  /** 0 where the entity is not here. */
-  jsonLength: number
-}
-
 /** An entity takes at most four times its size; a larger one has a text of its own. */
 const SIZES = [512, 2_048, 8_192]
 const SLAB = 64 * 1_024

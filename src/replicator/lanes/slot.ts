@@ -13,7 +13,7 @@
 import type { Change, EntityData } from '../contract.ts'
 import { joinInto, mergeInto } from '../merge.ts'
 import { isAfter, STREAM_START, type StreamId } from '../stream-id.ts'
-import type { Cell } from './cells.ts'
+import { idOf, jsonOf, type Cell } from './cell.ts'
 
 export type Kind = Change['kind']
 
@@ -230,14 +230,6 @@ export class Slot implements Change {
   #sizeWith(json: string): number {
     return sizeOf(this.id, json, this.data) + (this.cell?.size ?? 0)
   }
-}
-
-function idOf({ memory, at, idLength }: Cell): string {
-  return memory.toString('latin1', at, at + idLength)
-}
-
-function jsonOf({ memory, at, idLength, jsonLength }: Cell): string {
-  return memory.toString('utf8', at + idLength, at + idLength + jsonLength)
 }
 
 function parse(json: string | undefined): EntityData {
