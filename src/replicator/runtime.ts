@@ -13,15 +13,17 @@
  */
 import { waitOrAbort } from '../core/abort.ts'
 import { backoffMs } from '../core/backoff.ts'
-import { hasCode, SluiceError, toError } from '../core/errors.ts'
+import { SluiceError, toError } from '../core/errors.ts'
 import { Lifecycle } from '../core/lifecycle.ts'
 import { Breaker } from '../policy/breaker.ts'
-import type { Loader, Sink, SinkState, Source } from './contract.ts'
+import type { Sink, SinkState, Source } from './contract.ts'
 import { drainLanes } from './drain.ts'
+import { Following } from './following.ts'
 import { intake } from './intake.ts'
 import { Journal } from './journal.ts'
 import { Lanes } from './lanes/lanes.ts'
-import { runLoad, type LoadProgress, type LoadResult } from './load.ts'
+import type { LoadProgress, LoadResult } from './load.ts'
+import { Loads } from './loads.ts'
 import { observe } from './observe.ts'
 import { SINK_CLOSE_MS, type RuntimeOptions } from './settings.ts'
 import { watchSink } from './sink-watch.ts'
@@ -37,26 +39,17 @@ export class Runtime {
   readonly sink: Sink
   readonly source: Source
   readonly breaker: Breaker
-  readonly #loader: Loader | undefined
+  readonly #loads: Loads
+  readonly #following: Following
   readonly #options: RuntimeOptions
   readonly #lifecycle: Lifecycle
   readonly #journal: Journal
   readonly #takeDown: (() => void)[] = []
   #role: Role = 'idle'
-  /** The load whose data is in the store; undefined where none is complete. */
-  #loaded: string | undefined
-  #progress: LoadProgress | undefined
-  #loading: AbortController | undefined
-  #lastLoad: LoadResult | undefined
   #watching = false
-  #wasLive = false
-  #isLive = false
   #session: { readonly lost: PromiseWithResolvers<Error>; readonly controller: AbortController } | undefined
   #sessions = 0
-  #disconnects = 0
-  #reloads = 0
   #pauses = 0
-  #disordered = false
   #changed = Promise.withResolvers<void>()
   readonly #ending = new AbortController()
   readonly #firstOpen = Promise.withResolvers<void>()
@@ -68,7 +61,6 @@ export class Runtime {
     this.#journal = new Journal(context)
     this.sink = options.sink(context)
     this.source = options.source(context)
-    this.#loader = options.loader?.(context)
     this.breaker = new Breaker({
       name: `${name}: sink`,
       clock,
@@ -100,8 +92,24 @@ export class Runtime {
         failed: (lane, error) => this.#journal.failed(lane, error),
         stored: (_lane, slots, durationMs, now) => this.#journal.stored(slots, durationMs, now),
         dead: (lane, letter) => this.#journal.dead(lane, letter),
-        disorder: (lane, at) => this.#onDisorder(lane, at),
+        disorder: (lane, at) => this.#following.disorder(lane, at),
       },
+    })
+    this.#loads = new Loads({
+      context,
+      lanes: this.lanes,
+      sink: this.sink,
+      loader: options.loader?.(context),
+      spawn: (what, work) => this.#lifecycle.spawn(what, work),
+      onChange: () => this.#wake(),
+    })
+    this.#following = new Following({
+      context,
+      lanes: this.lanes,
+      loads: this.#loads,
+      session: () => this.#session,
+      startLoad: (from, reason) => this.#startLoad(from, reason),
+      onChange: () => this.#wake(),
     })
     this.#lifecycle = new Lifecycle({
       name,
@@ -115,25 +123,25 @@ export class Runtime {
     return this.#role
   }
   get loaded(): string | undefined {
-    return this.#loaded
+    return this.#loads.stored
   }
   get progress(): LoadProgress | undefined {
-    return this.#progress
+    return this.#loads.progress
   }
   get lastLoad(): LoadResult | undefined {
-    return this.#lastLoad
+    return this.#loads.last
   }
   get lastError(): Error | undefined {
     return this.#journal.lastError
   }
   get isLive(): boolean {
-    return this.#isLive
+    return this.#following.isLive
   }
   get facts() {
     return {
       sessions: this.#sessions,
-      disconnects: this.#disconnects,
-      reloads: this.#reloads,
+      disconnects: this.#following.disconnects,
+      reloads: this.#following.reloads,
       pauses: this.#pauses,
     }
   }
@@ -146,9 +154,10 @@ export class Runtime {
   get notReady(): string | undefined {
     if (this.#role !== 'active')
       return this.#role === 'standby' ? 'another writer holds the lease' : this.#role
-    if (this.#progress !== undefined) return `loading (${this.#progress.phase}, ${this.#progress.rows} rows)`
-    if (this.#loaded === undefined) return 'no complete load is stored'
-    if (!this.#wasLive) return 'the source is not connected yet'
+    const { progress, stored } = this.#loads
+    if (progress !== undefined) return `loading (${progress.phase}, ${progress.rows} rows)`
+    if (stored === undefined) return 'no complete load is stored'
+    if (!this.#following.wasLive) return 'the source is not connected yet'
     const lag = this.lagMs
     return lag > this.#options.maxLagMs ? `a change waits for ${Math.round(lag)} ms` : undefined
   }
@@ -261,27 +270,25 @@ export class Runtime {
     const { context } = this.#options
     this.#sessions += 1
     this.#session = { lost, controller: new AbortController() }
-    this.#loaded = state.cursor === undefined ? undefined : state.load
-    this.lanes.begin(this.#loaded === undefined ? undefined : state.cursor)
+    const stored = state.cursor === undefined ? undefined : state.load
+    this.#loads.begin(stored)
+    this.lanes.begin(stored === undefined ? undefined : state.cursor)
     const cursor = state.cursor === undefined ? null : streamIdText(state.cursor)
     context.log.info(
-      { cursor, load: this.#loaded ?? null, session: this.#sessions },
+      { cursor, load: stored ?? null, session: this.#sessions },
       `${context.name}: the lease is ours`,
     )
     this.#turn('active')
     if (this.#sessions === 1) {
       this.source.open({
         lanes: this.lanes.lanes.map(({ spec }) => spec.name),
-        position: () =>
-          this.#loaded === undefined && this.#progress === undefined
-            ? undefined
-            : this.lanes.positions.newest,
+        position: () => (this.#loads.hasData ? this.lanes.positions.newest : undefined),
         receiver: intake({
           lanes: this.lanes,
           isOpen: () => this.#session !== undefined,
-          live: (after, resumed) => this.#onLive(after, resumed),
-          reload: (from, reason) => this.#onReload(from, reason),
-          disconnected: () => this.#onDisconnected(),
+          live: (after, resumed) => this.#following.live(after, resumed),
+          reload: (from, reason) => this.#following.reload(from, reason),
+          disconnected: () => this.#following.disconnected(),
         }),
       })
     } else this.source.resume()
@@ -292,112 +299,17 @@ export class Runtime {
     if (this.#session === undefined) return
     this.#session.controller.abort(reason)
     this.#session = undefined
-    this.#loading?.abort(reason)
-    this.#loading = undefined
-    this.#progress = undefined
-    this.#loaded = undefined
-    this.#isLive = false
+    this.#loads.end(reason)
+    this.#following.isLive = false
     this.lanes.reset(reason)
     this.source.pause()
     this.source.restart(reason.message)
   }
 
-  #onReload(from: StreamId, reason: string): void {
-    if (this.#session === undefined) return
-    this.#isLive = this.#wasLive = true
-    this.#reloads += 1
-    this.#onGap(from, reason)
-  }
-
-  #onDisconnected(): void {
-    this.#isLive = false
-    this.#disconnects += 1
-    this.#wake()
-  }
-
-  #onLive(after: StreamId, resumed: boolean): void {
-    if (this.#session === undefined) return
-    this.#isLive = this.#wasLive = true
-    if (resumed && (this.#loaded !== undefined || this.#progress !== undefined)) {
-      this.#wake()
-      return
-    }
-    const reason =
-      this.#loaded === undefined ? 'no complete load is stored' : 'the stream could not be resumed'
-    this.#onGap(after, reason)
-  }
-
-  /** Messages were missed, so that a load is needed; what came before them is let go. */
-  #onGap(from: StreamId, reason: string): void {
-    // Before the lanes are reset, which would free what a load under way holds.
-    this.#loading?.abort(new SluiceError('SLUICE_CANCELLED', 'another load begins'))
-    this.lanes.gap(from, new SluiceError('SLUICE_CANCELLED', reason))
-    this.#startLoad(from, reason)
-  }
-
-  /** The cursor may have passed what had not come yet, and a crash would lose it: only a load is sure to have all. */
-  #onDisorder(lane: string, at: StreamId): void {
-    const { log, name } = this.#options.context
-    const session = this.#session
-    const { newest } = this.lanes.positions
-    if (session === undefined || this.#disordered || newest === undefined) return
-    this.#disordered = true
-    log.error(
-      { lane, at: streamIdText(at), after: streamIdText(newest) },
-      `${name}: the stream ids of the source do not ascend over all types of entities, so everything is loaded anew`,
-    )
-    // Not from within the message, which is still to be taken.
-    setImmediate(() => {
-      this.#disordered = false
-      const from = this.lanes.positions.newest
-      if (this.#session !== session || from === undefined) return
-      this.#reloads += 1
-      this.#onGap(from, 'the stream ids of the source do not ascend over all types of entities')
-    })
-  }
-
   #startLoad(from: StreamId | undefined, reason: string): void {
     const session = this.#session
     if (session === undefined || from === undefined) return
-    const { context } = this.#options
-    this.#loading?.abort(new SluiceError('SLUICE_CANCELLED', 'another load begins'))
-    const loading = new AbortController()
-    this.#loading = loading
-    this.#loaded = undefined
-    context.log.info({ reason, from: streamIdText(from) }, `${context.name}: a load begins`)
-    const { signal } = loading
-    const work = runLoad({
-      context,
-      lanes: this.lanes,
-      sink: this.sink,
-      loader: this.#loader,
-      from,
-      reason,
-      signal,
-      onProgress: (progress) => {
-        if (signal.aborted) return
-        this.#progress = progress
-        this.#wake()
-      },
-    }).then(
-      (result) => {
-        if (signal.aborted) return
-        this.#loading = undefined
-        this.#progress = undefined
-        this.#loaded = result.load
-        this.#lastLoad = result
-        const durationMs = Math.round(result.durationMs)
-        context.log.info({ ...result, durationMs }, `${context.name}: the load is complete`)
-        this.#wake()
-      },
-      (error: unknown) => {
-        if (signal.aborted) return
-        if (hasCode(error, 'SLUICE_LEASE_LOST')) session.lost.resolve(toError(error))
-        else throw error
-      },
-    )
-    this.#lifecycle.spawn('a load', work)
-    this.#wake()
+    this.#loads.start(from, reason, (error) => session.lost.resolve(error))
   }
 
   #watchSink(): void {
