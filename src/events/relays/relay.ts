@@ -63,7 +63,7 @@ async function relay(
   if (places.length === 0) return outcome
   await broker.open(signal)
   const errors = await broker.publish(
-    places.map((place) => wireOf(events[place]!, source)),
+    places.map((place) => new OnItsWay(events[place]!, source)),
     { signal },
   )
   for (const [index, place] of places.entries()) {
@@ -81,16 +81,41 @@ function undeliverable(error: Error): SluiceError {
   })
 }
 
-function wireOf({ row, topic, head }: StoredEvent, source: string): WireEvent {
-  return {
-    id: travelId(source, row.id),
-    topic,
-    version: row.version,
-    key: row.key ?? undefined,
-    headers: head.h ?? {},
-    traceparent: head.t,
-    requestId: head.r,
-    time: new Date(row.at),
-    body: row.body ?? 'null',
+/** Read once, when its message is made: of thousands most wait, and what they were made into would wait with them. */
+class OnItsWay implements WireEvent {
+  readonly #event: StoredEvent
+  readonly #source: string
+
+  constructor(event: StoredEvent, source: string) {
+    this.#event = event
+    this.#source = source
+  }
+
+  get id(): string {
+    return travelId(this.#source, this.#event.row.id)
+  }
+  get topic(): string {
+    return this.#event.topic
+  }
+  get version(): number {
+    return this.#event.row.version
+  }
+  get key(): string | undefined {
+    return this.#event.row.key ?? undefined
+  }
+  get headers(): Readonly<Record<string, string>> {
+    return this.#event.headers
+  }
+  get traceparent(): string | undefined {
+    return this.#event.head.t
+  }
+  get requestId(): string | undefined {
+    return this.#event.head.r
+  }
+  get time(): Date {
+    return new Date(this.#event.row.at)
+  }
+  get body(): string {
+    return this.#event.row.body ?? 'null'
   }
 }
