@@ -2,10 +2,7 @@
  * From the call that stores a job or an event on an idle system to the start of its handler in another process: single
  * ones, ten milliseconds apart. The time of an event begins when its publishing has been acknowledged, that is at commit.
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { postgres } from '../src/components/postgres/index.ts'
 import { event, events } from '../src/events/index.ts'
@@ -15,13 +12,10 @@ import { ratio, type Benchmark, type Row } from './harness/benchmark.ts'
 import { freshDatabase, testServer } from './harness/database.ts'
 import { peer } from './harness/peers.ts'
 import { percentile } from './harness/rounds.ts'
+import { APART_MS, waitsOf } from './harness/waits.ts'
 import { openBoss } from './queues/pg-boss.ts'
 
 const READER = join(import.meta.dirname, 'programs/latency-reader.ts')
-const APART_MS = 10
-const WARM_UP = 50
-/** For the last one to be heard of. */
-const LAST_MS = 20_000
 
 interface Utils {
   migrate(): Promise<void>
@@ -47,7 +41,13 @@ export const benchmark: Benchmark = {
       await using own = await freshDatabase(server, `sluice_bench_latency_${kind}`)
       await using stack = new AsyncDisposableStack()
       const send = await sender(kind, own.dsn, stack)
-      const waits = await measure(kind, own.dsn, send, count)
+      const waits = await waitsOf({
+        program: READER,
+        args: [kind, own.dsn],
+        count,
+        send,
+        since: kind === 'events' ? 'acknowledged' : 'call',
+      })
       for (const [label, part] of [
         ['p50', 0.5],
         ['p99', 0.99],
@@ -106,42 +106,4 @@ async function sender(kind: string, dsn: string, stack: AsyncDisposableStack): P
   const { api } = stack.use(await connectComponent(events(), required))
   const pinged = event('bench.ping', data)
   return (id) => api.publish(pinged, { id })
-}
-
-/** Milliseconds of each, sorted. */
-async function measure(kind: string, dsn: string, send: Send, count: number): Promise<readonly number[]> {
-  const child = fork(READER, [kind, dsn], {
-    execArgv: ['--conditions=sluice-source'],
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  })
-  try {
-    await once(child, 'message', { signal: AbortSignal.timeout(30_000) })
-    const heardAt = new Map<number, number>()
-    const all = Promise.withResolvers<void>()
-    child.on('message', ({ id, at }: { readonly id: number; readonly at: number }) => {
-      heardAt.set(id, at)
-      if (heardAt.size === count + WARM_UP) all.resolve()
-    })
-    child.once('exit', () => all.reject(new Error(`the reader of ${kind} ended`)))
-    const sentAt = new Map<number, number>()
-    const now = (): number => performance.timeOrigin + performance.now()
-    for (let id = 0; id < count + WARM_UP; id += 1) {
-      await sleep(APART_MS)
-      if (kind !== 'events') sentAt.set(id, now())
-      await send(id)
-      // The handler may have begun before the acknowledgement came here: then the time is below zero, and counts as 0.
-      if (kind === 'events') sentAt.set(id, now())
-    }
-    const limit = setTimeout(() => {
-      all.reject(
-        new Error(`${kind}: ${heardAt.size} of ${count + WARM_UP} were heard of after ${LAST_MS} ms`),
-      )
-    }, LAST_MS)
-    await all.promise.finally(() => clearTimeout(limit))
-    const waits = [...heardAt].filter(([id]) => id >= WARM_UP)
-    return waits.map(([id, at]) => Math.max(0, at - (sentAt.get(id) ?? 0))).sort((a, b) => a - b)
-  } finally {
-    child.removeAllListeners('exit')
-    child.kill()
-  }
 }
