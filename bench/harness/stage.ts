@@ -17,7 +17,7 @@ export interface Stage extends Disposable {
 export async function buildStage(): Promise<Stage> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-bench-'))
   const dist = join(directory, 'ours', 'dist')
-  await compile(dist)
+  await compile(dist, { toRun: true })
   for (const [name, modules] of [
     ['ours', join(ROOT, 'node_modules')],
     ['peers', join(ROOT, 'bench', 'node_modules')],
