@@ -6,6 +6,8 @@ import { join } from 'node:path'
 const MAIN = join(import.meta.dirname, '../../../examples/community/main.ts')
 /** It is told to end before. */
 const SECONDS = 86_000
+const BEGUN = /^a town of /m
+const MAX_COMPLAINTS = 20_000
 
 export interface Load {
   /** Resolves when the town is made and people do things; rejects when it ends before. */
@@ -14,6 +16,8 @@ export interface Load {
   readonly hasEnded: boolean
   /** All that it said. */
   readonly output: string
+  /** The end of what it and its processes logged. */
+  readonly complaints: string
   say(word: 'kill' | 'enough'): void
   kill(): Promise<void>
 }
@@ -39,14 +43,16 @@ export function startLoad({ directory, env, users, rate, workers, seed }: LoadOp
   const begun = Promise.withResolvers<void>()
   begun.promise.catch(() => {})
   let output = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding('utf8').on('data', (text: string) => {
-      output += text
-      if (output.includes('\na town of ') || output.startsWith('a town of ')) begun.resolve()
-    })
-  }
+  let complaints = ''
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    output += text
+    if (BEGUN.test(output)) begun.resolve()
+  })
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    complaints = (complaints + text).slice(-MAX_COMPLAINTS)
+  })
   const ended = once(child, 'close').then(([code]: unknown[]) => {
-    begun.reject(new Error(`the load ended before it began:\n${output}`))
+    begun.reject(new Error(`the load ended before it began:\n${output}${complaints}`))
     return typeof code === 'number' ? code : 1
   })
   return {
@@ -57,6 +63,9 @@ export function startLoad({ directory, env, users, rate, workers, seed }: LoadOp
     },
     get output() {
       return output
+    },
+    get complaints() {
+      return complaints
     },
     say: (word) => void (child.connected && child.send(word)),
     async kill() {

@@ -21,6 +21,7 @@ export function formatCommunityReport(report: CommunityReport): string {
   ]
   const width = Math.max(...lines.map(([name]) => name.length))
   return [
+    ...(report.code === 0 ? [] : [report.complaints]),
     report.output.slice(Math.max(0, report.output.indexOf('what people did'))).trim(),
     '',
     `chaos: community over ${report.transport}`,

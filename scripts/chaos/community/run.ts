@@ -59,6 +59,7 @@ export interface CommunityReport extends Broken {
   /** 0: the load says that everything is as it must be. */
   readonly code: number
   readonly output: string
+  readonly complaints: string
 }
 
 const LOOK_MS = 500
@@ -159,7 +160,9 @@ export async function runCommunity(options: CommunityOptions): Promise<Community
     kills: listeners.kills + killsOf(load.output),
     crashes: listeners.crashes,
     code: endedEarly && code === 0 ? 1 : code,
-    output: load.output,
+    // Logs go to standard output as well; the report comes last.
+    output: withoutLogs(load.output),
+    complaints: load.complaints,
   }
 }
 
@@ -209,6 +212,13 @@ async function ids(db: pg.Client, sql: string, values: unknown[] = []): Promise<
 
 async function one(db: pg.Client, sql: string): Promise<string> {
   return (await ids(db, sql))[0] ?? ''
+}
+
+function withoutLogs(output: string): string {
+  return output
+    .split('\n')
+    .filter((line) => !line.startsWith('{"level"'))
+    .join('\n')
 }
 
 function killsOf(output: string): number {
