@@ -24,6 +24,11 @@ export function isAfter(a: StreamId, b: StreamId): boolean {
   return a.ms === b.ms ? a.seq > b.seq : a.ms > b.ms
 }
 
+/** Also of ids that are not known. */
+export function sameStreamId(a: StreamId | undefined, b: StreamId | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && a.ms === b.ms && a.seq === b.seq)
+}
+
 /** `ms-seq`, without leading zeros. */
 export function streamIdText(id: StreamId): string {
   return `${id.ms}-${id.seq}`

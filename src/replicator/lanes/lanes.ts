@@ -5,30 +5,23 @@
  *                            ▲                    │ failed: waits again, in front; breaker counts
  *                            └────────────────────┘
  *
- * When a batch leaves. In a lane without a write under way, what came in the same turn of the event loop is sent at once
- * (`idle`). While one is under way, a shard gathers until it has `batchSize` changes (`size`) or its oldest has
- * waited for `batchTimeout` (`time`); it then takes up to `maxBatchChanges`. So a quiet stream is stored without
- * delay, and batches grow as the sink gets slower.
- *
  * When the sink fails. The changes wait again and later ones are put together with them. After `breaker` failures in a
  * row nothing is sent but one probe at a time; nothing is thrown away. A lane at its bound asks the source to pause.
  *
  * No promise, timer or closure is made for a message; one promise, one timer and one signal are made for a batch.
  */
 import { waitOrAbort } from '../../core/abort.ts'
-import { backoffMs } from '../../core/backoff.ts'
-import type { Clock, Timer } from '../../core/clock.ts'
+import type { Clock } from '../../core/clock.ts'
 import { hasCode } from '../../core/errors.ts'
 import type { Breaker } from '../../policy/breaker.ts'
 import type { Applied, Batch, LaneSpec } from '../contract.ts'
-import type { Trigger } from '../counters.ts'
-import { parseStreamId, type StreamId } from '../stream-id.ts'
+import { parseStreamId, sameStreamId, type StreamId } from '../stream-id.ts'
+import { Departures } from './departures.ts'
 import { Flights } from './flights.ts'
 import { Lane } from './lane.ts'
 import type { LanesObserver } from './observer.ts'
 import { Positions } from './positions.ts'
 import type { LanesSettings } from './settings.ts'
-import type { Shard } from './shard.ts'
 
 export interface LanesOptions {
   readonly specs: readonly LaneSpec[]
@@ -51,24 +44,11 @@ export class Lanes {
   readonly #options: LanesOptions
   readonly #byName: ReadonlyMap<string, Lane>
   readonly #flights: Flights
+  readonly #departures: Departures
   #open = false
   #held = false
-  #draining = false
   #isFull = false
-  #pumpsThisTurn = false
-  /** Monotonic time of this turn of the event loop; read once for all messages of a turn. */
-  #turnMs: number | undefined
-  #notBefore = 0
-  #failures = 0
-  #timer: Timer | undefined
-  #timerAt = Infinity
-  #nextLane = 0
   #waiters: (() => void)[] = []
-  readonly #pump = (): void => {
-    this.#pumpsThisTurn = false
-    this.#turnMs = undefined
-    this.#send()
-  }
 
   constructor(options: LanesOptions) {
     this.#options = options
@@ -95,6 +75,13 @@ export class Lanes {
           (lane, at) => options.observer.disorder(lane.spec.name, at),
         ),
     )
+    this.#departures = new Departures({
+      ...options,
+      lanes: this.lanes,
+      flights: this.#flights,
+      cursor: () => this.cursor,
+      isOpen: () => this.#open && !this.#held,
+    })
     this.#byName = new Map(this.lanes.map((lane) => [lane.spec.name, lane]))
   }
 
@@ -129,9 +116,7 @@ export class Lanes {
 
   /** Monotonic milliseconds of this turn, and a look at what can be sent once it is over. */
   turn(): number {
-    this.#pumpSoon()
-    this.#turnMs ??= this.#options.clock.monotonic()
-    return this.#turnMs
+    return this.#departures.turn()
   }
 
   /** To be called after messages were put into lanes, with the lane: tells the source to pause at the bound. */
@@ -147,7 +132,7 @@ export class Lanes {
     this.positions.reset(at)
     for (const lane of this.lanes) lane.begin(at)
     this.#open = true
-    this.#pumpSoon()
+    this.#departures.soon()
   }
 
   /** The session is over: what is held is let go, since it comes again from the cursor. Signals of writes abort. */
@@ -157,8 +142,7 @@ export class Lanes {
     for (const lane of this.lanes) lane.clear()
     this.positions.reset(undefined)
     this.#held = false
-    this.#failures = 0
-    this.#notBefore = 0
+    this.#departures.reset()
     this.#roomAgain()
     this.#wake()
   }
@@ -184,15 +168,14 @@ export class Lanes {
 
   /** Tries at once what waits for a time: there is reason to think that it works now. */
   tryNow(): void {
-    this.#notBefore = 0
-    this.#pumpSoon()
+    this.#departures.now()
   }
 
   /** A load is under way: partials without a base of it are set aside. Undefined when it is over; they go out again. */
   set load(load: string | undefined) {
     this.#flights.load = load
     if (load === undefined) for (const lane of this.lanes) lane.unparkAll()
-    this.#pumpSoon()
+    this.#departures.soon()
   }
   get load(): string | undefined {
     return this.#flights.load
@@ -206,17 +189,17 @@ export class Lanes {
 
   release(): void {
     this.#held = false
-    this.#pumpSoon()
+    this.#departures.soon()
   }
 
   /** Sends what waits without delay; resolves when nothing is held and each lane's place in the store has the cursor. */
   async drain(signal: AbortSignal): Promise<void> {
-    this.#draining = true
-    this.#pumpSoon()
+    this.#departures.isDraining = true
+    this.#departures.soon()
     try {
       await this.until(() => !this.#open || this.#isDrained(), signal)
     } finally {
-      this.#draining = false
+      this.#departures.isDraining = false
     }
   }
 
@@ -230,98 +213,30 @@ export class Lanes {
 
   close(): void {
     this.#open = false
-    this.#timer?.cancel()
-    this.#timer = undefined
-    this.#timerAt = Infinity
+    this.#departures.close()
   }
 
   #isDrained(): boolean {
     const cursor = this.cursor
     for (const lane of this.lanes) {
       if (lane.held - lane.parked > 0) return false
-      if (!sameId(lane.storedCursor, cursor)) return false
+      if (!sameStreamId(lane.storedCursor, cursor)) return false
     }
     return this.#flights.size === 0
   }
 
-  #pumpSoon(): void {
-    if (this.#pumpsThisTurn) return
-    this.#pumpsThisTurn = true
-    setImmediate(this.#pump)
-  }
-
-  #send(): void {
-    if (!this.#open || this.#held) return
-    const now = this.#options.clock.monotonic()
-    if (now < this.#notBefore) {
-      this.#arm(this.#notBefore, now)
-      return
-    }
-    const { settings } = this.#options
-    const count = this.lanes.length
-    // Round robin over lanes and their shards, so that none starves when the writes under way are at their limit.
-    const first = this.#nextLane++ % count
-    for (let step = 0; step < count; step++) {
-      const lane = this.lanes[(first + step) % count]!
-      const { shards } = lane
-      const from = lane.nextShard
-      const isIdle = lane.inFlight === 0
-      for (let offset = 0; offset < shards.length; offset++) {
-        if (this.#flights.size >= settings.maxInFlight) return
-        const index = (from + offset) % shards.length
-        const shard = shards[index]!
-        if (shard.batch !== 0) continue
-        const trigger = this.#trigger(lane, shard, isIdle, now)
-        if (trigger === undefined) continue
-        const againMs = this.#flights.launch(lane, shard, trigger, now)
-        if (againMs !== undefined) {
-          if (againMs < Infinity) this.#arm(againMs, now)
-          return
-        }
-        lane.nextShard = index + 1
-      }
-    }
-  }
-
-  /** Why the shard is to be sent now; undefined when not. `isIdle`: its lane has no write under way from before. */
-  #trigger(lane: Lane, shard: Shard, isIdle: boolean, now: number): Trigger | undefined {
-    const { batchSize, batchTimeoutMs, touchMs } = this.#options.settings
-    const size = shard.waiting.size
-    if (size >= batchSize) return 'size'
-    const hasLetters = shard === lane.shards[0] && lane.burials.length > 0
-    if (size > 0 || hasLetters) {
-      if (this.#draining) return 'drain'
-      if (isIdle) return 'idle'
-      const oldest = shard.waiting.first?.receivedMs ?? now
-      if (now - oldest >= batchTimeoutMs) return 'time'
-      this.#arm(oldest + batchTimeoutMs, now)
-      return undefined
-    }
-    if (shard !== lane.shards[0] || lane.inFlight > 0) return undefined
-    const cursor = this.cursor
-    if (cursor === undefined || sameId(cursor, lane.storedCursor)) return undefined
-    if (this.#draining) return 'drain'
-    if (now >= lane.touchDueMs) return 'time'
-    this.#arm(Math.min(lane.touchDueMs, now + touchMs), now)
-    return undefined
-  }
-
   #ended(error: Error | undefined): void {
     if (error === undefined) {
-      this.#failures = 0
+      this.#departures.succeeded()
       this.#roomAgain()
     } else if (hasCode(error, 'SLUICE_LEASE_LOST')) {
       this.#open = false
       this.#options.observer.lost(error)
       this.#wake()
       return
-    } else {
-      const { clock, random, settings } = this.#options
-      this.#failures += 1
-      this.#notBefore = clock.monotonic() + backoffMs(this.#failures, random(), settings.backoff)
-    }
+    } else this.#departures.failed()
     this.#wake()
-    this.#pumpSoon()
+    this.#departures.soon()
   }
 
   #roomAgain(): void {
@@ -340,25 +255,6 @@ export class Lanes {
     this.#waiters = []
     for (const resolve of waiters) resolve()
   }
-
-  /** One timer for everything that is due later: the earliest counts. */
-  #arm(atMs: number, now: number): void {
-    if (atMs >= this.#timerAt) return
-    this.#timer?.cancel()
-    this.#timerAt = atMs
-    this.#timer = this.#options.clock.setTimer(
-      () => {
-        this.#timer = undefined
-        this.#timerAt = Infinity
-        this.#send()
-      },
-      Math.max(0, atMs - now),
-    )
-  }
 }
 
 const DEFAULT_MAX_CHANGES = 1_000
-
-function sameId(a: StreamId | undefined, b: StreamId | undefined): boolean {
-  return a === b || (a !== undefined && b !== undefined && a.ms === b.ms && a.seq === b.seq)
-}
