@@ -11,8 +11,8 @@ import { setting } from './setting.ts'
 /** Process ids come again. */
 const SELF = `${process.pid}${Date.now().toString(36)}`
 const KEYS = 3
-/** Between two of a caller: the workers of a small machine keep up with that. */
-const PAUSE_MS = 40
+/** Between two of a caller: the workers of a small machine keep up with that. Where more is done for each, it is longer. */
+const PAUSE_MS = Number(process.env['CHAOS_PAUSE_MS'] ?? 40)
 
 /** Thrown inside of a transaction to have it rolled back. */
 export const rollback = new Error('rolled back on purpose')

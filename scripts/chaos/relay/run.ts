@@ -62,6 +62,8 @@ export interface RelayReport extends Verdict, Broken {
 
 const FREEZE_MS = 14_000
 const LOOK_MS = 500
+/** Of each caller. An event is written twice on its way and read three times, which takes ten times as long as to publish it. */
+const PAUSE_MS = '200'
 /** For something to arrive, before a process is killed all the same. */
 const PATIENCE_MS = 60_000
 /** From one fault of the broker to the next, on average, once events come through again. */
@@ -112,7 +114,13 @@ export async function runRelay(options: RelayOptions): Promise<RelayReport> {
     )
   const readers = fleet('reader', options.workers, reading, {}, READER_MOMENTS)
   const relays = fleet('writer', options.workers, writing, {}, WRITER_MOMENTS)
-  const clients = fleet('writer', options.clients, writing, { CHAOS_PUBLISHES: '1' }, CLIENT_MOMENTS)
+  const clients = fleet(
+    'writer',
+    options.clients,
+    writing,
+    { CHAOS_PUBLISHES: '1', CHAOS_PAUSE_MS: PAUSE_MS },
+    CLIENT_MOMENTS,
+  )
   const fleets = [readers, relays, clients]
 
   await readers.start()
