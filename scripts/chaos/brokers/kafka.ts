@@ -34,9 +34,11 @@ export async function startKafka(log: (text: string) => void): Promise<BrokerSer
     settings: {},
   }
   let running: Running | undefined
-  const taken = (): Running | undefined => {
-    const was = running
-    running = undefined
+  /** On its way up, when a run is broken off. */
+  let launched: Promise<Running> | undefined
+  const taken = async (): Promise<Running | undefined> => {
+    const was = running ?? (await launched?.catch(() => undefined))
+    running = launched = undefined
     return was
   }
   const server: BrokerServer = {
@@ -45,17 +47,18 @@ export async function startKafka(log: (text: string) => void): Promise<BrokerSer
     proxy,
     env: { KAFKA_BROKERS: proxy.address },
     async start() {
-      running = await launch(recipe, placement)
+      launched = launch(recipe, placement)
+      running = await launched
       await waitUntilUsable(recipe, port, running)
     },
     async kill() {
-      const gone = taken()
+      const gone = await taken()
       if (gone === undefined) return
       process.kill(gone.pid, 'SIGKILL')
       await endProcess(gone.pid, gone.birth, KILL_LIMIT_MS)
     },
     async stop() {
-      const gone = taken()
+      const gone = await taken()
       if (gone !== undefined) await end(gone)
     },
     freeze: () => void (running === undefined || process.kill(running.pid, 'SIGSTOP')),
