@@ -96,7 +96,7 @@ export function createAudit(context: ComponentContext<AuditConfig>): Component<A
       runtime = opened
     },
     async check(signal) {
-      await open().engine.db.queryOne('select 1 from sluice.meta', [], { signal, label: 'sluice.check' })
+      await open().engine.tables.check(signal)
     },
     async close() {
       const closing = runtime

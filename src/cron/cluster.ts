@@ -79,7 +79,7 @@ export class ClusterScheduler implements Scheduler {
 
   async check(signal: AbortSignal): Promise<void> {
     this.#health.check()
-    await this.#engine.db.queryOne('select 1 from sluice.meta', [], { signal, label: 'sluice.check' })
+    await this.#engine.tables.check(signal)
   }
 
   add(entry: Entry): void {

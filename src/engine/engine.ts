@@ -13,6 +13,7 @@ import { addOwnChores, Chores } from './maintenance.ts'
 import { migrateEngine } from './migrate.ts'
 import { Queues } from './queues.ts'
 import { repairRestored } from './restore.ts'
+import { Tables } from './tables.ts'
 import { Holders } from './tasks/holders.ts'
 import { Turns } from './tasks/lone.ts'
 import { CHANNEL, Wake } from './wake.ts'
@@ -37,6 +38,7 @@ export class Engine {
   readonly random: () => number
   readonly log: Logger
   readonly metrics: Metrics
+  readonly tables: Tables
   readonly queues: Queues
   readonly wake: Wake
   readonly worker: Worker
@@ -61,6 +63,7 @@ export class Engine {
     const log = options.log.child({ component: db.name })
     this.log = log
     this.metrics = metrics
+    this.tables = new Tables(db)
     this.queues = new Queues(db)
     this.wake = new Wake(db, clock, log)
     this.worker = new Worker({
@@ -70,6 +73,7 @@ export class Engine {
       log,
       appName,
       channel: (options.notify ?? true) ? CHANNEL : undefined,
+      tables: () => this.tables.own,
       onFreed: (topics) => {
         for (const topic of topics) this.wake.signal(topic)
       },
@@ -103,6 +107,7 @@ export class Engine {
   async #open(signal: AbortSignal): Promise<void> {
     await migrateEngine(this.db, signal)
     await repairRestored(this.db, this.log, signal)
+    await this.tables.remember()
     signal.throwIfAborted()
     await this.wake.open({ notify: this.#options.notify ?? true })
     await this.worker.open(signal)

@@ -86,7 +86,10 @@ function createLog(
   let ending: Ending | undefined
   const operations = context.operations(LIMITS)
   const running = (): EventsRuntime => {
-    if (runtime !== undefined) return runtime
+    if (runtime !== undefined) {
+      runtime.engine.tables.refuse()
+      return runtime
+    }
     throw new SluiceError('SLUICE_NOT_READY', `"${name}" is not connected`, {
       component: name,
       retryable: true,
@@ -256,9 +259,8 @@ function createLog(
       travel = travelling
     },
     check: async (signal) => {
-      running()
-      const db = context.required('postgres') as Postgres
-      await db.queryOne('select 1 as alive', [], { signal, label: 'sluice.check' })
+      if (runtime === undefined) running()
+      await runtime?.engine.tables.check(signal)
     },
     // Only begun here: a handler that runs, or a broker that does not answer, is waited for by `drain`.
     async stopIntake() {

@@ -59,12 +59,8 @@ class JobsComponent implements Component<Jobs> {
 
   /** Asks the database for what jobs are made of, and the runners whether they get on. */
   async check(signal: AbortSignal): Promise<void> {
-    const runtime = this.#open()
-    await runtime.engine.db.queryOne('select k from sluice.meta limit 1', [], {
-      signal,
-      idempotent: true,
-      label: 'sluice.check',
-    })
+    const runtime = this.#runtime ?? this.#open()
+    await runtime.engine.tables.check(signal)
     for (const [{ job, stopped }, cause] of this.#late) {
       if (stopped) continue
       throw new SluiceError('SLUICE_UNAVAILABLE', `jobs called "${job.name}" cannot be run yet`, {
@@ -110,7 +106,10 @@ class JobsComponent implements Component<Jobs> {
   }
 
   #open(): JobsRuntime {
-    if (this.#runtime !== undefined) return this.#runtime
+    if (this.#runtime !== undefined) {
+      this.#runtime.engine.tables.refuse()
+      return this.#runtime
+    }
     throw new SluiceError('SLUICE_NOT_READY', `"${this.#context.name}" is not connected`, { retryable: true })
   }
 

@@ -18,6 +18,7 @@ export interface HeartHostOptions {
   readonly log: Logger
   readonly name: string
   readonly info: string
+  readonly tables: string | undefined
   readonly channel: string | undefined
   /** The row that is to be kept alive, for a thread that takes the place of another. */
   readonly id: () => string | undefined
@@ -48,11 +49,12 @@ export class HeartHost {
 
   start(): void {
     const { Worker }: typeof Threads = process.getBuiltinModule('node:worker_threads')
-    const { db, name, info, channel, id, on, log } = this.#options
+    const { db, name, info, tables, channel, id, on, log } = this.#options
     const data: HeartData = {
       settings: directSettings(db),
       name,
       info,
+      tables,
       channel,
       id: id(),
       lastBeat: this.#lastBeat,

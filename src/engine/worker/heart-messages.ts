@@ -6,6 +6,8 @@ export interface HeartData {
   /** Of the worker's row, for people. */
   readonly name: string
   readonly info: string
+  /** Which tables the row is in; undefined for any. */
+  readonly tables: string | undefined
   /** Tell other processes of tasks that became ready. */
   readonly channel: string | undefined
   /** The row that a thread before this one kept alive. */

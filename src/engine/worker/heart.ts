@@ -90,7 +90,7 @@ export class Heart {
     let done = ids.length === 0
     if (client !== undefined && !done) {
       try {
-        for (const id of ids) await this.#ask(client, sql.LEAVE, [id])
+        for (const id of ids) await this.#ask(client, sql.LEAVE, [id, this.#data.tables])
         await new Promise<void>((resolve) => client.end(resolve))
         done = true
       } catch {
@@ -128,7 +128,7 @@ export class Heart {
     for (;;) {
       const startedAt = performance.now()
       for (const id of this.#abandoned) {
-        await this.#ask(client, sql.LEAVE, [id])
+        await this.#ask(client, sql.LEAVE, [id, this.#data.tables])
         this.#abandoned.delete(id)
       }
       if (startedAt >= nextBeat || this.#id === undefined) {
@@ -148,7 +148,7 @@ export class Heart {
     const sentStamp = process.hrtime.bigint()
     const id = (this.#id ??= await this.#register(client))
     if (!this.#hasLock && !this.#isPooled) await this.#takeLock(client, id)
-    const alive = await this.#ask(client, sql.BEAT, [id, this.#hasLock])
+    const alive = await this.#ask(client, sql.BEAT, [id, this.#hasLock, this.#data.tables])
     // It was given up, or left, while the answer was on its way.
     if (this.#id !== id) return
     if (alive.length === 0) {
@@ -165,8 +165,9 @@ export class Heart {
 
   async #register(client: DriverClient): Promise<string> {
     this.#hasLock = false
-    const [row] = await this.#ask(client, sql.REGISTER, [this.#data.name, this.#data.info])
+    const [row] = await this.#ask(client, sql.REGISTER, [this.#data.name, this.#data.info, this.#data.tables])
     this.#stopping.signal.throwIfAborted()
+    if (row === undefined) throw new Error('the tables of sluice were made anew since this process began')
     return (row as { id: string }).id
   }
 

@@ -13,9 +13,12 @@
 import { isWorkerLock, REAP_LOCK, workerLock } from '../locks.ts'
 import { IS_JOBS, MAX_BESIDE } from '../tasks/lone.ts'
 
-/** in: $1 name, $2 info · out: id */
-export const REGISTER =
-  'insert into sluice.worker (name, info) values ($1, $2::jsonb) returning id::text as id'
+/** $n: which tables these are; null for any. In those of others the same id is another worker's. */
+const inTables = (n: string): string => `(${n}::text is null or to_regclass('sluice.meta')::oid = ${n}::oid)`
+
+/** in: $1 name, $2 info, $3 tables · out: id; nothing where they are others */
+export const REGISTER = `
+insert into sluice.worker (name, info) select $1, $2::jsonb where ${inTables('$3')} returning id::text as id`
 
 /** in: $1 worker · out: got, and pid of the session */
 export const TAKE_LOCK = `select pg_try_advisory_lock(${workerLock('$1::bigint')}) as got, pg_backend_pid() as pid`
@@ -29,14 +32,14 @@ where locktype = 'advisory' and database = (select oid from pg_database where da
   and ${isWorkerLock('$1::bigint')} and granted
   and pid <> pg_backend_pid()`
 
-/** in: $1 worker, $2 whether it holds its lock · out: nothing where it was found dead */
+/** in: $1 worker, $2 whether it holds its lock, $3 tables · out: nothing where it was found dead */
 export const BEAT = `
 update sluice.worker set beat = clock_timestamp(), has_lock = $2::boolean
-where id = $1::bigint and dead_at is null returning id`
+where id = $1::bigint and dead_at is null and ${inTables('$3')} returning id`
 
-/** in: $1 worker · effect: dead, and what it owns may be freed at once */
+/** in: $1 worker, $2 tables · effect: dead, and what it owns may be freed at once */
 export const LEAVE = `
-update sluice.worker set dead_at = clock_timestamp() - interval '1 minute' where id = $1::bigint and dead_at is null`
+update sluice.worker set dead_at = clock_timestamp() - interval '1 minute' where id = $1::bigint and dead_at is null and ${inTables('$2')}`
 
 export interface ReapTimes {
   readonly deadWithoutLockMs: number

@@ -36,6 +36,8 @@ export interface WorkerOptions {
   readonly random: () => number
   readonly log: Logger
   readonly appName: string
+  /** Which tables these are (../tables.ts): the worker lives in no others. @default any */
+  readonly tables?: () => string | undefined
   /** Channel on which other processes are told of tasks that were freed. */
   readonly channel: string | undefined
   /** Hints: what a dead worker owned is free. Other processes have been told. */
@@ -74,7 +76,7 @@ export class Worker {
   /** Resolves when the row is there and beats. Rejects when `signal` aborts first; then it may be opened again. */
   async open(signal?: AbortSignal): Promise<void> {
     if (this.#heart !== undefined) return
-    const { db, clock, random, log, appName, channel } = this.#options
+    const { db, clock, random, log, appName, channel, tables } = this.#options
     signal?.throwIfAborted()
     const heart = new HeartHost({
       db,
@@ -84,6 +86,7 @@ export class Worker {
       channel,
       name: `${appName}@${hostname()}:${process.pid}`,
       info: JSON.stringify({ app: appName, pid: process.pid }),
+      tables: tables?.(),
       id: () => this.#lease?.id,
       on: (message) => this.#on(message),
     })
@@ -115,7 +118,7 @@ export class Worker {
     this.#heart = undefined
     lease?.controller.abort(new SluiceError('SLUICE_SHUTDOWN', 'the worker is closing'))
     if ((await heart?.stop()) !== false || lease === undefined) return
-    await this.#options.db.execute(LEAVE, [lease.id], {
+    await this.#options.db.execute(LEAVE, [lease.id, this.#options.tables?.() ?? null], {
       label: 'sluice.leave',
       timeout: STATEMENT_TIMEOUT_MS,
     })
