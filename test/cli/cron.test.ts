@@ -43,3 +43,33 @@ test('a schedule is listed, run by hand once a key, paused and resumed', { skip:
   assert.equal(unknown.code, 1)
   assert.match(unknown.err, /reprot/)
 })
+
+test('a schedule is given another expression, and removed after a yes', { skip: server.skip }, async () => {
+  await using database = await ownDatabase(server.url)
+  await using node = await openNode(database.dsn, (api) =>
+    api.schedule('report', '0 0 1 1 *', () => {}, { timezone: 'Europe/Berlin', missed: 'once' }),
+  )
+  await until(
+    () => node.api.schedules(),
+    (schedules) => schedules.length > 0,
+  )
+  const call = (...args: readonly string[]) => inProcess(['cron', ...args], { POSTGRES_DSN: database.dsn })
+  const changed = await call('reschedule', 'report', '*/5 2 * * *', '--overlap', 'queue')
+  assert.match(changed.out, /^report runs in .* \(.*Z\), by \*\/5 2 \* \* \*$/m, changed.err)
+  const [status] = await node.api.schedules()
+  assert.deepEqual(
+    [status?.expression, status?.timezone, status?.missed, status?.overlap],
+    ['*/5 2 * * *', 'Europe/Berlin', 'once', 'queue'],
+  )
+  const wrong = await call('reschedule', 'report', '61 * * * *')
+  assert.equal(wrong.code, 1)
+  assert.match(wrong.err, /schedule "report"/)
+  assert.equal((await call('reschedule', 'reprot', '@daily')).code, 1)
+  assert.equal((await call('reschedule', 'report')).code, 64)
+  const asked = await call('remove', 'report')
+  assert.equal(asked.code, 64)
+  assert.match(asked.err, /confirm with --yes/)
+  assert.match((await call('remove', 'report', '--yes')).out, /^report is removed$/m)
+  assert.deepEqual(await node.api.schedules(), [])
+  assert.equal((await call('remove', 'report', '--yes')).code, 1)
+})

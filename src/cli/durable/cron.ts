@@ -1,14 +1,18 @@
 /** `sluice cron`: schedules in the database, and their runs. Those without a database live in their process alone. */
 import { randomUUID } from 'node:crypto'
-import type { CronRun, ScheduleStatus } from '../../cron/api.ts'
+import type { CronRun, Missed, Overlap, ScheduleStatus } from '../../cron/api.ts'
 import type { ClusterCalls } from '../../cron/cluster-calls.ts'
 import type { Invocation, Option, Terminal } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
+import { Misunderstood } from '../misunderstood.ts'
 import { commandOf, type RunnableAction } from './action.ts'
 import { openEngine, type OpenEngine } from './open.ts'
-import { LIMIT, limitOf } from './options.ts'
+import { LIMIT, limitOf, YES } from './options.ts'
 import { moment, printJson, printTable, span } from './text.ts'
 
+const TIMEZONE: Option = { name: 'timezone', value: 'zone', doc: 'such as Europe/Berlin; default: as it is' }
+const OVERLAP: Option = { name: 'overlap', value: 'how', doc: 'skip, queue or allow; default: as it is' }
+const MISSED: Option = { name: 'missed', value: 'how', doc: 'skip, once or all; default: as it is' }
 const KEY: Option = { name: 'key', value: 'text', doc: 'calls of one key are one run' }
 
 const actions: readonly RunnableAction[] = [
@@ -52,12 +56,28 @@ const actions: readonly RunnableAction[] = [
     options: [],
     run: (invocation, terminal) => pauseOrResume(invocation, terminal, false),
   },
+  {
+    name: 'reschedule',
+    parameters: '<name> <expression>',
+    summary: 'another expression from now on, until a process registers its own again at its start',
+    words: [2, 2],
+    options: [TIMEZONE, OVERLAP, MISSED],
+    run: reschedule,
+  },
+  {
+    name: 'remove',
+    parameters: '<name>',
+    summary: 'forgets a schedule, until a process registers it again at its start; what runs goes on',
+    words: [1, 1],
+    options: [YES],
+    run: remove,
+  },
 ]
 
 export const cronCommand = commandOf(
   {
     name: 'cron',
-    summary: 'schedules: next and last runs, run now, pause',
+    summary: 'schedules: next and last runs, run now, pause, reschedule, remove',
     detail:
       'Looks into the database that the schedules of the app live in, or into the one of --dsn or POSTGRES_DSN. The app is\n' +
       'not started, and no schedule runs here. Schedules of an app without a database are not seen. Without an action: list.',
@@ -130,6 +150,39 @@ async function runNow(invocation: Invocation, terminal: Terminal): Promise<numbe
   if (invocation.json) printJson({ id, created }, terminal)
   else terminal.out(created ? `run ${id} of ${name} waits for a process` : `run ${id} of this key was there`)
   return EXIT.ok
+}
+
+async function reschedule(invocation: Invocation, terminal: Terminal): Promise<number> {
+  const [name = '', expression = ''] = invocation.words
+  const { timezone, overlap, missed } = invocation.values
+  await using opened = await open(invocation, terminal, true)
+  const { planOf } = await import('../../cron/entry.ts')
+  const now = (await opened.calls.schedules()).find((each) => each.name === name)
+  const plan = planOf(`schedule "${name}"`, expression, {
+    timezone: timezone ?? now?.timezone,
+    // Checked there.
+    overlap: (overlap as Overlap | undefined) ?? now?.overlap,
+    missed: (missed as Missed | undefined) ?? now?.missed,
+  })
+  await opened.calls.reschedule(name, plan)
+  const after = (await opened.calls.schedules()).find((each) => each.name === name)
+  if (invocation.json) printJson({ schedule: after }, terminal)
+  else terminal.out(`${name} runs ${moment(after?.nextRun, opened.now)}, by ${expression}`)
+  return EXIT.ok
+}
+
+async function remove(invocation: Invocation, terminal: Terminal): Promise<number> {
+  const [name = ''] = invocation.words
+  if (!invocation.switches.has('yes')) {
+    throw new Misunderstood(`this would remove ${name}, and its runs that wait: confirm with --yes`)
+  }
+  await using opened = await open(invocation, terminal, true)
+  const removed = await opened.calls.remove(name)
+  if (invocation.json) printJson({ name, removed }, terminal)
+  else if (removed) terminal.out(`${name} is removed`)
+  if (removed) return EXIT.ok
+  terminal.err(`sluice: there is no schedule ${JSON.stringify(name)}`)
+  return EXIT.failure
 }
 
 async function pauseOrResume(invocation: Invocation, terminal: Terminal, pauses: boolean): Promise<number> {
