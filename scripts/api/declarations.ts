@@ -93,6 +93,10 @@ function find(name: string, path: string, fileAt: (path: string) => SourceFile):
     if (found !== undefined) return merged(found, file)
     if (statement.kind !== SyntaxKind.ExportDeclaration) continue
     const { moduleSpecifier, exportClause } = statement as ExportDeclaration
+    if (exportClause === undefined && moduleSpecifier !== undefined) {
+      const among = find(name, join(dirname(path), textOf(moduleSpecifier)), fileAt)
+      if (among !== undefined) return among
+    }
     if (exportClause?.kind !== SyntaxKind.NamedExports) continue
     const handedOn = exportClause.elements.find((each) => textOf(each.name) === name)
     if (handedOn === undefined) continue
