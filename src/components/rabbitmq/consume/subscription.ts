@@ -116,7 +116,8 @@ export class QueueSubscription implements Subscription {
 
   /** Consumes over this connection from now on. */
   attach(connection: BrokerConnection): void {
-    if (this.#stopped.signal.aborted) return
+    // One that is made while the connection is being prepared is told of it twice.
+    if (this.#stopped.signal.aborted || this.#connection === connection) return
     this.#connection = connection
     this.#loop = this.#run(connection)
   }
