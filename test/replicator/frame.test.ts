@@ -100,3 +100,31 @@ test('a bulk message is one message an entity, with one position', () => {
     { reached: { ms: 1, seq: 2 } },
   ])
 })
+
+test('an entity is taken from its bytes in every alphabet, and not where they are no UTF-8', () => {
+  const taken: string[] = []
+  const reader = frameReader(LANES)
+  const receiver: Receiver = {
+    message: (_lane, kind, id, json) => void taken.push(`${kind} ${id} ${json}`),
+    full: (_lane, bytes, idFrom, idTo, from, to) =>
+      void taken.push(`full ${bytes.toString('utf8', idFrom, idTo)} ${bytes.toString('utf8', from, to)}`),
+    reached: () => {},
+    malformed: () => assert.fail('it is left to the reader of all frames'),
+    live: () => {},
+    reload: () => {},
+    disconnected: () => {},
+  }
+  const read = (kind: string, data: string, encoding: 'utf8' | 'latin1'): boolean => {
+    const text = `{"entity_type":"user","message_type":"${kind}","entity_id":"u1","data":${data},"stream_id":"1-2"}`
+    const bytes = Buffer.from(`before${text}behind`, encoding)
+    return reader.entity(bytes, 'before'.length, bytes.length - 'behind'.length, receiver)
+  }
+  for (const data of ['{"a":1}', '{"name":"Jürgen"}', '{"ü":"名前 😀"}']) {
+    for (const kind of ['full', 'partial']) {
+      assert.equal(read(kind, data, 'utf8'), true)
+      assert.equal(taken.pop(), `${kind} u1 ${data}`)
+      assert.equal(read(kind, '{"name":"Jürgen"}', 'latin1'), false)
+    }
+  }
+  assert.deepEqual(taken, [])
+})
