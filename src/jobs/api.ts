@@ -27,6 +27,8 @@ export interface EnqueueOptions {
   readonly runAt?: Date | undefined
   /** 0 (first) to 9. @default the job's, which is 5 by default */
   readonly priority?: number | undefined
+  /** Runs of this job, the first included, 1 to 100. @default the job's, which is 10 by default */
+  readonly attempts?: number | undefined
   /**
    * Jobs of one key run one at a time, in the order of their enqueueing, unless the job's `limit` is by key and above 1.
    * At most 200 characters.
@@ -134,6 +136,20 @@ export interface JobInfo {
   readonly traceId: string | undefined
 }
 
+/** A job in a list, which reads no data and no result: `get` has them. */
+export type ListedJob = Omit<JobInfo, 'data' | 'result'>
+
+export interface JobFilter {
+  /** Name of the job. */
+  readonly job?: string | undefined
+  readonly queue?: string | undefined
+  readonly state?: 'scheduled' | 'ready' | 'running' | undefined
+  /** Only those enqueued before this id: the last one of the page before. */
+  readonly after?: string | undefined
+  /** 1 to 10,000. @default 100 */
+  readonly limit?: number | undefined
+}
+
 export interface JobError {
   readonly at: Date
   readonly attempt: number
@@ -234,6 +250,8 @@ export interface Jobs extends ComponentBase {
     options?: Omit<HandleOptions, 'transaction'>,
   ): JobWorker
   get(id: string): AsyncResult<JobInfo | undefined>
+  /** Jobs that wait or run, the youngest first. For people: it walks what matches, and is no way to find work. */
+  list(filter?: JobFilter): AsyncResult<readonly ListedJob[]>
   /** Removes one that waits, aborts one that runs. False where there was none. */
   cancel(id: string): AsyncResult<boolean>
   cancelGroup(group: string): AsyncResult<number>

@@ -32,6 +32,7 @@ const SPECS = specs([
   'enqueue',
   'enqueueMany',
   'get',
+  'list',
   'cancel',
   'cancelGroup',
   'group',
@@ -104,6 +105,7 @@ export function createJobsApi(context: ComponentContext<JobsConfig>, host: JobsH
       return host.handle(job, handler as JobHandler<unknown>, options)
     },
     get: (id) => admin('get', ({ engine }, { findJob }) => findJob(engine.db, id)),
+    list: (filter = {}) => admin('list', ({ engine }, { listJobs }) => listJobs(engine.db, filter)),
     cancel: (id) => admin('cancel', ({ engine }, { cancelJob }) => cancelJob(engine, id)),
     cancelGroup: (group) =>
       admin('cancelGroup', ({ engine }, { cancelGroup }, signal) => cancelGroup(engine, group, signal)),

@@ -20,7 +20,7 @@ const MAX_DELAY_MS = 3_155_760_000_000
 /** What ISO 8601 writes with four digits of a year. */
 const LATEST = Date.UTC(9_999, 11, 31)
 
-const OF_EACH = ['delay', 'runAt', 'priority', 'key', 'unique', 'group'] as const
+const OF_EACH = ['delay', 'runAt', 'priority', 'attempts', 'key', 'unique', 'group'] as const
 const OPTIONS = [...OF_EACH, 'tx', 'signal'] as const
 /** Of an item of many: the transaction and the signal are those of all. */
 const ITEM_OPTIONS = [...OF_EACH, 'data'] as const
@@ -56,7 +56,7 @@ export function prepare(
 function draftOf(
   job: Job<never, unknown>,
   body: string,
-  { priority, delay, runAt, key, group, unique }: EnqueueOptions,
+  { priority, attempts, delay, runAt, key, group, unique }: EnqueueOptions,
   head: string | undefined,
 ): Draft {
   const what = `job "${job.name}"`
@@ -66,7 +66,7 @@ function draftOf(
     shard: key === undefined ? 0 : keyShard(key),
     delay: delay === undefined ? 0 : Math.min(durationMs(delay, `${what}: delay`), MAX_DELAY_MS),
     run_at: runAt?.toISOString(),
-    max_attempt: job.attempts,
+    max_attempt: attempts ?? job.attempts,
     key,
     ...(unique === undefined ? undefined : uniqueOf(job.name, unique)),
     grp: group,
@@ -85,9 +85,12 @@ export function currentHead(): string | undefined {
 
 function checkOptions(what: string, options: EnqueueOptions): void {
   checkOptionNames(what, options, 'data' in options ? ITEM_OPTIONS : OPTIONS)
-  const { priority, key, group, runAt, delay } = options
+  const { priority, attempts, key, group, runAt, delay } = options
   if (priority !== undefined && !(Number.isInteger(priority) && priority >= 0 && priority <= 9)) {
     throw invalidArgument(`${what}: priority`, 'a whole number from 0 to 9', priority)
+  }
+  if (attempts !== undefined && !(Number.isInteger(attempts) && attempts >= 1 && attempts <= 100)) {
+    throw invalidArgument(`${what}: attempts`, 'a whole number from 1 to 100', attempts)
   }
   checkText(`${what}: key`, key)
   checkText(`${what}: group`, group)

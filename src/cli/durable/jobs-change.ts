@@ -126,7 +126,7 @@ async function counted(
   filter: Filter,
   doing: string,
 ): Promise<number | undefined> {
-  const { countDeadJobs } = await import('./list-jobs.ts')
+  const { countDeadJobs } = await import('./count-dead-jobs.ts')
   const matching = await countDeadJobs(db, filter)
   const hasFilter = filter.job !== undefined || filter.ids !== undefined || filter.before !== undefined
   needsYes(invocation, hasFilter, matching, doing, '--job or --before')

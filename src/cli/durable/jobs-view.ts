@@ -1,5 +1,5 @@
 /** `sluice jobs stats|list|show|dead`: looks, and changes nothing. */
-import type { DeadLetter, JobInfo, QueueStats } from '../../jobs/api.ts'
+import type { DeadLetter, JobFilter, JobInfo, ListedJob, QueueStats } from '../../jobs/api.ts'
 import type { Invocation, Option, Terminal } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import { Misunderstood } from '../misunderstood.ts'
@@ -10,6 +10,12 @@ import { BEFORE, idsOf, LIMIT, limitOf, timeOf } from './options.ts'
 import { moment, printFacts, printJson, printTable, span } from './text.ts'
 
 export const JOB: Option = { name: 'job', value: 'name', doc: 'of this job' }
+const QUEUE: Option = { name: 'queue', value: 'name', doc: 'of this queue' }
+const AFTER: Option = {
+  name: 'after',
+  value: 'id',
+  doc: 'only those enqueued before this one: the next page',
+}
 const STATES = ['scheduled', 'ready', 'running']
 const STATE: Option = { name: 'state', value: 'state', doc: `one of ${STATES.join(', ')}` }
 
@@ -27,7 +33,7 @@ export const JOB_VIEWS: readonly RunnableAction[] = [
     parameters: '',
     summary: 'jobs that wait or run, the youngest first; 50 of them',
     words: [0, 0],
-    options: [JOB, STATE, LIMIT],
+    options: [JOB, QUEUE, STATE, AFTER, LIMIT],
     run: list,
   },
   {
@@ -67,27 +73,28 @@ function statsRow(queue: Omit<QueueStats, 'unknown'>): readonly string[] {
 }
 
 async function list(invocation: Invocation, terminal: Terminal): Promise<number> {
-  const { job, state } = invocation.values
+  const { job, queue, state, after } = invocation.values
+  if (after !== undefined) idsOf({ ...invocation, words: [after] })
   if (state !== undefined && !STATES.includes(state)) {
     throw new Misunderstood(`--state: expected one of ${STATES.join(', ')}, got ${JSON.stringify(state)}`)
   }
   const limit = limitOf(invocation, 50)
   await using open = await openEngine(invocation, terminal, 'jobs')
-  const { listJobs } = await import('./list-jobs.ts')
-  const jobs = await listJobs(open.db, { job: job ?? null, state: state ?? null, limit })
+  const { listJobs } = await import('../../jobs/admin/index.ts')
+  const jobs = await listJobs(open.db, { job, queue, state: state as JobFilter['state'], after, limit })
+  // Bodies are not read for a list; `show` has them.
   if (invocation.json) printJson({ jobs: jobs.map((each) => ({ ...each, ...WITHOUT_BODY })) }, terminal)
   else printTable(LIST_HEAD, jobs.map(listRow(open.now)), 'No job waits or runs.', terminal)
   return EXIT.ok
 }
 
-/** Bodies are not read for a list; `show` has them. */
 const WITHOUT_BODY = { data: undefined, result: undefined }
 
 const LIST_HEAD = ['id', 'job', 'state', 'attempt', 'prio', 'due', 'enqueued', 'key', 'group']
 
 const listRow =
   (now: Date) =>
-  (job: JobInfo): readonly string[] => [
+  (job: ListedJob): readonly string[] => [
     job.id,
     job.name,
     job.state,

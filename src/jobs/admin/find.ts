@@ -5,7 +5,7 @@ import { IS_JOBS } from '../../engine/tasks/lone.ts'
 import type { JobInfo } from '../api.ts'
 import { checkId, columns, toInfo, type JobRow } from './rows.ts'
 
-const STATE = `case when t.owner is not null or ${inOpenLot('t', 't.queue')} then 'running' when t.run_at <= clock_timestamp() then 'ready' else 'scheduled' end`
+export const STATE = `case when t.owner is not null or ${inOpenLot('t', 't.queue')} then 'running' when t.run_at <= clock_timestamp() then 'ready' else 'scheduled' end`
 
 /** in: $1 id · out: its row; one statement, so that a job on its way from one table to the other is seen in one of them */
 const FIND = `

@@ -2,4 +2,5 @@
 export { cancelGroup, cancelJob } from './cancel.ts'
 export { dropDead, getDead, listDead, redriveDead } from './dead-letters.ts'
 export { findJob } from './find.ts'
+export { listJobs } from './list.ts'
 export { groupStats, pauseQueue, resumeQueue } from './queues.ts'
