@@ -52,7 +52,10 @@ test('a job runs as often as was said when it was enqueued', { skip }, async () 
     const letter = await eventually(() => jobs.deadLetters.get(id))
     assert.equal(letter.why, 'Error: the last')
   }
-  assert.deepEqual(tried.toSorted((a, b) => a - b), [1, 2, 2])
+  assert.deepEqual(
+    tried.toSorted((a, b) => a - b),
+    [1, 2, 2],
+  )
   for (const attempts of [0, 101, 1.5]) {
     await assert.rejects(jobs.enqueue(Mail, { n: 3 }, { attempts }), { code: 'SLUICE_INVALID_ARGUMENT' })
   }
