@@ -9,13 +9,10 @@ import { postgres, type Postgres } from '../../src/components/postgres/index.ts'
 import { events, type Events, type EventsOptions } from '../../src/events/index.ts'
 import { systemClock, type Clock } from '../../src/core/clock.ts'
 import type { StandardSchema } from '../../src/core/standard-schema.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 
-const server = await serverAt('postgres')
-
-/** Why tests on a server of one's own cannot run. */
-export const skip = server.skip
+/** Nothing: without a server they have the embedded one. */
+export const skip = false
 
 export interface Peer extends AsyncDisposable {
   readonly db: Postgres
@@ -38,7 +35,7 @@ export async function place(where: 'server' | 'embedded' = 'server'): Promise<Pl
   const stack = new AsyncDisposableStack()
   const dsn =
     where === 'server'
-      ? stack.use(await ownDatabase(server.url)).dsn
+      ? stack.use(await durableDatabase()).dsn
       : stack.use(await stack.use(await openTestServer()).createDatabase()).dsn
   return {
     dsn,

@@ -5,13 +5,13 @@ import { connectComponent } from '../../src/testing/connect-component.ts'
 import { after } from 'node:test'
 import { z } from 'zod'
 import { ownDatabase } from '../support/own-database.ts'
-import { server, skip } from './support.ts'
+import { server } from './support.ts'
 
 const stack = new AsyncDisposableStack()
 after(() => stack.disposeAsync())
 const Ping = job('ping', z.object({}))
 
-if (skip === false) {
+if (server.skip === false) {
   const { dsn } = stack.use(await ownDatabase(server.url))
   const db = stack.use(await connectComponent(postgres({ dsn }), { name: 'db' }))
   componentConformance({

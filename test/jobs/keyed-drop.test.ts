@@ -6,8 +6,8 @@ import { postgres, type Postgres } from '../../src/components/postgres/index.ts'
 import { SluiceError } from '../../src/index.ts'
 import { job, jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { server, skip } from './support.ts'
+import { durableDatabase } from '../support/durable-database.ts'
+import { skip } from './support.ts'
 
 const Work = job('work', z.number())
 
@@ -15,7 +15,7 @@ test(
   'nothing is given back that was claimed in the same moment, so that each job runs once',
   { skip, timeout: 120_000 },
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using db = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
     const watcher = db.api
     let drops = 0

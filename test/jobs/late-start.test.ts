@@ -6,8 +6,8 @@ import { postgres, type Postgres } from '../../src/components/postgres/index.ts'
 import { SluiceError } from '../../src/index.ts'
 import { job, jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { eventually, server, skip } from './support.ts'
+import { durableDatabase } from '../support/durable-database.ts'
+import { eventually, skip } from './support.ts'
 
 const Work = job('work', z.number())
 
@@ -15,7 +15,7 @@ test(
   'a handler whose start fails begins when the database is back, and health says so meanwhile',
   { skip, timeout: 60_000 },
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using db = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
     let failures = 0
     let isAway = true

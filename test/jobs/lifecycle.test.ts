@@ -7,8 +7,8 @@ import { createApp, silentLogger } from '../../src/index.ts'
 import { job, jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { leakCheck } from '../../src/testing/leak-check.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { eventually, server, skip, testJobs } from './support.ts'
+import { durableDatabase } from '../support/durable-database.ts'
+import { eventually, skip, testJobs } from './support.ts'
 
 leakCheck()
 
@@ -205,7 +205,7 @@ test('facts of the queue are in what the component says of itself and in its met
 })
 
 test('an app that stops waits for a job that runs, and for its end to be stored', { skip }, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   const app = createApp({
     name: 'jobs',
     port: 0,

@@ -7,7 +7,7 @@ import { job, jobs, type Jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { startFaultProxy } from '../../src/testing/fault-proxy.ts'
 import { ownDatabase } from '../support/own-database.ts'
-import { eventually, server, skip } from './support.ts'
+import { eventually, server } from './support.ts'
 
 const Work = job('work', z.number())
 
@@ -18,7 +18,7 @@ for (const [what, enqueue, isUnique] of [
 ] as const) {
   test(
     `the lost answer to ${what} ${isUnique ? 'may be asked for again' : 'is not to be asked for again blindly'}`,
-    { skip, timeout: 60_000 },
+    { skip: server.skip, timeout: 60_000 },
     async () => {
       await using own = await ownDatabase(server.url)
       const { hostname, port } = new URL(own.dsn)

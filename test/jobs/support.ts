@@ -6,13 +6,14 @@ import {
   type OpenComponent,
   type OpenComponentOptions,
 } from '../../src/testing/connect-component.ts'
-import { ownDatabase } from '../support/own-database.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { serverAt } from '../support/servers.ts'
 
 export { eventually } from '../support/eventually.ts'
 
 export const server = await serverAt('postgres')
-export const { skip } = server
+/** Nothing: without a server they have the embedded one. */
+export const skip = false
 
 export interface TestJobs extends AsyncDisposable {
   readonly dsn: string
@@ -30,7 +31,7 @@ export async function testJobs(
 ): Promise<TestJobs> {
   const stack = new AsyncDisposableStack()
   try {
-    const { dsn } = stack.use(await ownDatabase(server.url))
+    const { dsn } = stack.use(await durableDatabase())
     const connect = async (on: JobsOptions, also: OpenComponentOptions) => {
       const db = stack.use(
         await connectComponent(postgres({ dsn, maxOpenConns: 4 }), { name: 'db', ...also }),

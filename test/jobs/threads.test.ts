@@ -6,8 +6,8 @@ import { postgres } from '../../src/components/postgres/index.ts'
 import { threads } from '../../src/components/threads/index.ts'
 import { job, jobs, type JobInfo, type Jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { skip, server, testJobs } from './support.ts'
+import { durableDatabase } from '../support/durable-database.ts'
+import { skip, testJobs } from './support.ts'
 
 const options = { skip, timeout: 60_000 }
 const TASK = new URL('./threads-task.ts', import.meta.url)
@@ -96,7 +96,7 @@ interface Result {
 
 async function withThreads(): Promise<AsyncDisposable & { readonly jobs: Jobs }> {
   const stack = new AsyncDisposableStack()
-  const { dsn } = stack.use(await ownDatabase(server.url))
+  const { dsn } = stack.use(await durableDatabase())
   const db = stack.use(await connectComponent(postgres({ dsn }), { name: 'db' }))
   const pool = stack.use(await connectComponent(threads({ maxThreads: 2 }), { name: 'threads' }))
   const open = stack.use(

@@ -4,8 +4,8 @@ import { test } from 'node:test'
 import { postgres } from '../../src/components/postgres/index.ts'
 import { job, jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { eventually, server, skip } from './support.ts'
+import { durableDatabase } from '../support/durable-database.ts'
+import { eventually, skip } from './support.ts'
 import { z } from 'zod'
 
 const Count = job('count', z.object({ n: z.number() }))
@@ -14,7 +14,7 @@ test(
   'a queue is at work in one component of a process at a time, and the other one says so',
   { skip },
   async () => {
-    await using database = await ownDatabase(server.url)
+    await using database = await durableDatabase()
     await using db = await connectComponent(postgres({ dsn: database.dsn }), { name: 'db' })
     const required = { postgres: db.api }
     await using one = await connectComponent(jobs(), { name: 'one', required })
