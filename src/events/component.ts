@@ -231,9 +231,10 @@ function createLog(
           const parts = { engine, runtime: opened, broker, config, component: name, appName, log, map }
           travelling = await Travel.begin(parts)
         }
+        // All at once, before anything arrives: on Kafka the bridge passes over, for ever, what it is not asked for.
+        for (const { spec } of specs.values()) travelling?.subscribed(spec)
         for (const { spec, placed } of specs.values()) {
           signal.throwIfAborted()
-          travelling?.subscribed(spec)
           try {
             await opened.subscribe(spec)
             placed.resolve()
