@@ -23,9 +23,7 @@ export const kafka: Recipe = {
   heapMb: 320,
   prepare: async (placement) => {
     await writeFile(join(placement.directory, 'server.properties'), properties(placement))
-    return [
-      java(placement, 'kafka.tools.StorageTool', ['format', '-t', randomBytes(16).toString('base64url')]),
-    ]
+    return [java(placement, 'kafka.tools.StorageTool', ['format', '-t', clusterId(randomBytes(16))])]
   },
   command: (placement) => java(placement, 'kafka.Kafka', []),
   probe: async (host, port, signal) => {
@@ -113,4 +111,9 @@ function brokersIn(answer: Buffer): string {
   const brokers = answer.readInt32BE(8)
   if (brokers < 1) throw new Error('it knows no broker yet')
   return brokers === 1 ? 'one broker' : `${brokers} brokers`
+}
+
+/** As Kafka's own: what begins with a dash is taken for an option by its tools. */
+export function clusterId(random: Buffer): string {
+  return Buffer.from([random[0]! & 0x7f, ...random.subarray(1)]).toString('base64url')
 }
