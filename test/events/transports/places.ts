@@ -36,6 +36,8 @@ export interface ServiceOptions extends EventsOptions {
   readonly address?: string
   /** The broker is not there yet: nothing waits for it. */
   readonly away?: boolean
+  /** Subscribes before the component connects, as services do. */
+  readonly before?: (events: Events) => void
   /** Further options of the component of the broker. */
   readonly limits?: RabbitMQOptions & KafkaOptions
 }
@@ -135,7 +137,7 @@ export async function openPlace(transport: Transport): Promise<Place> {
   }
 
   const join = async (role: Role, options: ServiceOptions = {}): Promise<Service> => {
-    const { log, address, away = false, limits = {}, ...rest } = options
+    const { log, address, away = false, limits = {}, before, ...rest } = options
     // Made before what uses it, and dropped after.
     const dsn = transport.startsWith('log') ? await dsnOf(role) : undefined
     const own = stack.use(new AsyncDisposableStack())
@@ -161,7 +163,9 @@ export async function openPlace(transport: Transport): Promise<Place> {
       partitions: 3,
       ...rest,
     })
-    const component = own.use(await connectComponent(definition, { ...with_, required }))
+    const component = own.use(await openComponent(definition, { ...with_, required }))
+    before?.(component.api)
+    await component.connect()
     const service: Service = {
       events: component.api,
       component,
