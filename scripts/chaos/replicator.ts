@@ -99,6 +99,7 @@ export async function runReplicatorChaos(options: ReplicatorChaosOptions): Promi
       }
       source.refusing = false
       await workers.settle()
+      touch(log, random)
       const healedAt = performance.now()
       const isAtRest = await rest(workers, source, (text) => options.log(`seed ${seed}: ${text}`))
       recoveries.push(performance.now() - healedAt)
@@ -190,6 +191,14 @@ async function strike({ source, store, workers, log, random, count }: Scene): Pr
       source.refusing = false
     }
   }
+}
+
+/**
+ * One message a lane. A store that went back in time may not have been noticed yet by those whose last messages were
+ * stored before; what is written now goes through the fence of each lane, which does.
+ */
+function touch(log: StreamLog, random: () => number): void {
+  for (const lane of LANES) log.change(lane, 'full', `${lane}-0`, entity(`${lane}-0`, random), log.last.ms + 1)
 }
 
 /** Some messages of every kind. */
