@@ -198,7 +198,8 @@ async function strike({ source, store, workers, log, random, count }: Scene): Pr
  * stored before; what is written now goes through the fence of each lane, which does.
  */
 function touch(log: StreamLog, random: () => number): void {
-  for (const lane of LANES) log.change(lane, 'full', `${lane}-0`, entity(`${lane}-0`, random), log.last.ms + 1)
+  for (const lane of LANES)
+    log.change(lane, 'full', `${lane}-0`, entity(`${lane}-0`, random), log.last.ms + 1)
 }
 
 /** Some messages of every kind. */
