@@ -1,6 +1,6 @@
 /** The RabbitMQ that is there as the broker of a chaos run: in a virtual host and behind a proxy of the run's own. */
 import assert from 'node:assert/strict'
-import type { BrokerServer } from '../../scripts/chaos/brokers/broker.ts'
+import type { BrokerServer } from '../../scripts/chaos/brokers/server.ts'
 import { startFaultProxy } from '../../src/testing/fault-proxy.ts'
 import { ownVhost } from '../components/rabbitmq/support.ts'
 

@@ -1,6 +1,6 @@
 /** A short run of `npm run chaos -- relay`: each broker in a file of its own, so that each has three minutes on a starved machine. */
 import assert from 'node:assert/strict'
-import type { BrokerServer } from '../../scripts/chaos/brokers/broker.ts'
+import type { BrokerServer } from '../../scripts/chaos/brokers/server.ts'
 import type { BrokerFault } from '../../scripts/chaos/brokers/faults.ts'
 import type { BrokerKind } from '../../scripts/chaos/brokers/kinds.ts'
 import { formatRelayReport } from '../../scripts/chaos/relay/report.ts'

@@ -1,6 +1,6 @@
 /** Breaks the broker again and again; after each fault something that was handed in later has to arrive. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BrokerServer } from './broker.ts'
+import type { BrokerServer } from './server.ts'
 import { strikeBroker, type BrokerFault } from './faults.ts'
 
 export interface Healing {

@@ -1,24 +1,6 @@
-/** A broker of the run's own: on ports and in a directory of its own, and reached through a proxy that is the network. */
-import type { FaultProxy } from '../../../src/testing/fault-proxy.ts'
+/** Starts a broker of the run's own, of either kind, and ends it with the run. */
 import type { BrokerKind } from './kinds.ts'
-
-export interface BrokerServer extends AsyncDisposable {
-  readonly kind: BrokerKind
-  /** What runs, and its version. */
-  readonly title: string
-  /** Programs reach it through here only. */
-  readonly proxy: FaultProxy
-  /** Environment variables that say so to a program. */
-  readonly env: Readonly<Record<string, string>>
-  start(): Promise<void>
-  /** SIGKILL: what it confirmed is on disk, or with the kernel. */
-  kill(): Promise<void>
-  /** In order, as for an upgrade. */
-  stop(): Promise<void>
-  /** SIGSTOP: connections stay, nothing answers. */
-  freeze(): void
-  thaw(): void
-}
+import type { BrokerServer } from './server.ts'
 
 /** Why there can be none here, or false. */
 export async function missingBrokerServer(kind: BrokerKind): Promise<string | false> {

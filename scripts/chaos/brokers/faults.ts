@@ -1,6 +1,6 @@
 /** What a run does to a broker and to the network before it, one after the other, each until it is healed. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BrokerServer } from './broker.ts'
+import type { BrokerServer } from './server.ts'
 
 export const BROKER_FAULTS = ['kill', 'restart', 'freeze', 'cut', 'silence', 'unanswered'] as const
 

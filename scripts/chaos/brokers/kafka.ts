@@ -8,7 +8,7 @@ import { bring, cached } from '../../services/artifacts.ts'
 import { kafka as recipe } from '../../services/kafka.ts'
 import { endProcess } from '../../services/process.ts'
 import { end, HOST, launch, prepare, waitUntilUsable, type Running } from '../../services/server.ts'
-import type { BrokerServer } from './broker.ts'
+import type { BrokerServer } from './server.ts'
 
 const KILL_LIMIT_MS = 10_000
 

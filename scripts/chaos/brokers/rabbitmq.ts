@@ -1,7 +1,7 @@
 /** RabbitMQ behind a proxy. */
 import { ownBroker } from '../../../test/components/rabbitmq/own-broker.ts'
 import { startFaultProxy } from '../../../src/testing/fault-proxy.ts'
-import type { BrokerServer } from './broker.ts'
+import type { BrokerServer } from './server.ts'
 
 /** in: Erlang · out: the version of the broker, as a text in quotes */
 const VERSION = '{ok, V} = application:get_key(rabbit, vsn), V.'

@@ -6,9 +6,19 @@ import { EXIT } from '../exit-codes.ts'
 import { Misunderstood } from '../misunderstood.ts'
 import type { RunnableAction } from './action.ts'
 import { ALL, CANARY, canariesLimit, needsYes, printRedriven } from './dead-letters.ts'
-import { SUBSCRIPTION } from './events-view.ts'
 import { openEvents, type OpenEvents } from './open-events.ts'
-import { BEFORE, DRY_RUN, idsOf, LIMIT, limitOf, nextCommand, timeOf, wholeNumber, YES } from './options.ts'
+import {
+  BEFORE,
+  DRY_RUN,
+  idsOf,
+  LIMIT,
+  limitOf,
+  nextCommand,
+  SUBSCRIPTION,
+  timeOf,
+  wholeNumber,
+  YES,
+} from './options.ts'
 import { plural, printJson } from './text.ts'
 
 const FROM: Option = {

@@ -1,15 +1,13 @@
 /** `sluice events lag|topics|dead|show|replays|transports`: looks, and changes nothing. */
 import type { DeadEvent, ReplayInfo, SubscriptionLag, TopicInfo } from '../../events/api.ts'
 import type { Feature, Transport } from '../../events/features.ts'
-import type { Invocation, Option, Terminal } from '../command.ts'
+import type { Invocation, Terminal } from '../command.ts'
 import { EXIT } from '../exit-codes.ts'
 import type { RunnableAction } from './action.ts'
 import { printDeadLetter } from './dead-letters.ts'
 import { openEvents, type OpenEvents } from './open-events.ts'
-import { BEFORE, idsOf, LIMIT, limitOf, timeOf } from './options.ts'
+import { BEFORE, idsOf, LIMIT, limitOf, SUBSCRIPTION, timeOf } from './options.ts'
 import { moment, printJson, printTable, span } from './text.ts'
-
-export const SUBSCRIPTION: Option = { name: 'subscription', value: 'name', doc: 'of this subscription' }
 
 export const EVENT_VIEWS: readonly RunnableAction[] = [
   {

@@ -5,9 +5,8 @@ import { EXIT } from '../exit-codes.ts'
 import { Misunderstood } from '../misunderstood.ts'
 import type { RunnableAction } from './action.ts'
 import { ALL, printBody, printErrors } from './dead-letters.ts'
-import { SUBSCRIPTION } from './events-view.ts'
 import { openEvents } from './open-events.ts'
-import { idsOf, LIMIT, limitOf } from './options.ts'
+import { idsOf, LIMIT, limitOf, SUBSCRIPTION } from './options.ts'
 import { moment, plural, printFacts, printJson, printTable } from './text.ts'
 
 const STATES = ['waiting', 'due', 'running', 'behind']

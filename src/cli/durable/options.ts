@@ -19,6 +19,7 @@ export const DATABASE_EXITS: Readonly<Record<number, string>> = {
 }
 
 export const LIMIT: Option = { name: 'limit', value: 'number', doc: 'at most so many, 1 to 10000' }
+export const SUBSCRIPTION: Option = { name: 'subscription', value: 'name', doc: 'of this subscription' }
 export const BEFORE: Option = {
   name: 'before',
   value: 'time',
