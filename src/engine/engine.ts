@@ -14,6 +14,7 @@ import { migrateEngine } from './migrate.ts'
 import { Queues } from './queues.ts'
 import { repairRestored } from './restore.ts'
 import { Tables } from './tables.ts'
+import { Taken } from './taken.ts'
 import { Holders } from './tasks/holders.ts'
 import { Turns } from './tasks/lone.ts'
 import { CHANNEL, Wake } from './wake.ts'
@@ -45,8 +46,7 @@ export class Engine {
   readonly chores: Chores
   readonly facts: Facts
   readonly holders = new Holders()
-  /** What one component of this process has to itself: leases are the worker's, and would be of two at once. */
-  readonly taken = new Set<string>()
+  readonly taken = new Taken()
   /** Of tasks that may have ended their process. */
   readonly lone = new Turns()
   #users = 0

@@ -1,6 +1,6 @@
 /** What an `events()` component is once it is connected: the publisher, the reader of the log, and subscriptions at work. */
 import type { Inspection } from '../app/component.ts'
-import { SluiceError, toError } from '../core/errors.ts'
+import { toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
 import { dropOldDead } from '../engine/tasks/dead-retention.ts'
 import { moveCursors, type CursorMove } from '../engine/log/cursor.ts'
@@ -164,16 +164,13 @@ export class EventsRuntime {
 
   #add(spec: SubscriptionSpec): Subscriber {
     const { name } = spec
-    if (!this.#subscribers.has(name) && this.engine.taken.has(placeOf(name))) {
-      throw new SluiceError(
-        'SLUICE_CONFLICT',
-        `subscription "${name}" is at work in another component of this process, on the same database`,
-        { component: this.#component, hint: 'Subscribe under another name, or in one of the components.' },
-      )
+    // Else it takes the place of one that is on its way out.
+    if (!this.#subscribers.has(name)) {
+      const hint = 'Subscribe under another name, or in one of the components.'
+      this.engine.taken.take(placeOf(name), this, { component: this.#component, hint })
     }
     const subscriber = new Subscriber(this.#host, spec)
     this.#subscribers.set(name, subscriber)
-    this.engine.taken.add(placeOf(name))
     return subscriber
   }
 
@@ -181,7 +178,7 @@ export class EventsRuntime {
     const { name } = subscriber.spec
     if (this.#subscribers.get(name) !== subscriber) return
     this.#subscribers.delete(name)
-    this.engine.taken.delete(placeOf(name))
+    this.engine.taken.leave(placeOf(name), this)
     this.#announcement.look(true)
   }
 
@@ -210,7 +207,7 @@ export class EventsRuntime {
         this.#log.warn({ err: toError(result.reason) }, 'a subscription could not be stopped')
       }
     }
-    for (const name of this.#subscribers.keys()) this.engine.taken.delete(placeOf(name))
+    for (const name of this.#subscribers.keys()) this.engine.taken.leave(placeOf(name), this)
     this.#subscribers.clear()
     this.#announcement.look(true)
     await this.#announcement.close()
@@ -294,4 +291,4 @@ export class EventsRuntime {
   }
 }
 
-const placeOf = (subscription: string): string => `subscription ${subscription}`
+const placeOf = (subscription: string): string => `subscription "${subscription}"`

@@ -145,7 +145,7 @@ export class JobsRuntime {
       this.#endSweeps?.()
       this.#unobserve?.()
     } finally {
-      for (const queue of this.#runners.keys()) this.#leave(queue)
+      for (const queue of this.#runners.keys()) this.engine.taken.leave(placeOf(queue), this)
       await this.unhandled.stop()
       await releaseEngine(this.engine)
     }
@@ -212,7 +212,7 @@ export class JobsRuntime {
     try {
       await runner.close(AbortSignal.timeout(REMOVE_LIMIT_MS))
     } finally {
-      this.#leave(runner.queueName)
+      this.engine.taken.leave(placeOf(runner.queueName), this)
     }
   }
 
@@ -235,32 +235,16 @@ export class JobsRuntime {
   #runnerOf(queue: string): Promise<QueueRunner> {
     let runner = this.#runners.get(queue)
     if (runner === undefined) {
-      this.#take(queue)
+      const hint = 'Handle the jobs of a queue in one of the components.'
+      this.engine.taken.take(placeOf(queue), this, { component: this.#context.name, hint })
       runner = this.#createRunner(queue)
       this.#runners.set(queue, runner)
       runner.catch(() => {
         this.#runners.delete(queue)
-        this.#leave(queue)
+        this.engine.taken.leave(placeOf(queue), this)
       })
     }
     return runner
-  }
-
-  /** What is claimed is the worker's, that is of all components of this process: two at one queue would mix it up. */
-  #take(queue: string): void {
-    const place = placeOf(queue)
-    if (this.engine.taken.has(place)) {
-      throw new SluiceError(
-        'SLUICE_CONFLICT',
-        `queue "${queue}" is at work in another component of this process, on the same database`,
-        { component: this.#context.name, hint: 'Handle the jobs of a queue in one of the components.' },
-      )
-    }
-    this.engine.taken.add(place)
-  }
-
-  #leave(queue: string): void {
-    this.engine.taken.delete(placeOf(queue))
   }
 
   async #createRunner(queueName: string): Promise<QueueRunner> {
@@ -291,7 +275,7 @@ export class JobsRuntime {
   }
 }
 
-const placeOf = (queue: string): string => `queue ${queue}`
+const placeOf = (queue: string): string => `queue "${queue}"`
 
 function isTransactional({ handler, options }: Pick<Registered, 'handler' | 'options'>): boolean {
   const isSingle = !(handler instanceof URL) && !('batch' in options && options.batch !== undefined)

@@ -6,11 +6,9 @@
  * against no other.
  *
  *     ready ──claimed──▶ held ──its process died──▶ ready, the attempt given back
- *       ▲                                              │ until the next attempt is the last
- *       │                                              ▼
- *       └── attempts left ◀──its process died── alone ◀── suspect
- *                                                 │
- *                                                 └── none left ──▶ dead
+ *                                                      │ until the next attempt is the last
+ *                                                      ▼
+ *                        dead ◀──its process died── alone ◀── suspect
  *
  * So it is for jobs, whose workers run suspects so (jobs/run/suspects.ts). Deliveries of events are counted at each claim,
  * and find out by themselves who is to run alone (events/task-loop.ts).
