@@ -14,11 +14,9 @@ import {
 } from '../engine/log/inspect.ts'
 import { cancelReplay, listReplays, startReplay, type ReplayRow } from '../engine/log/replays.ts'
 import { removeSubscription } from '../engine/log/remove.ts'
-import type { SpilledHead } from '../engine/log/spill.ts'
 import { tickOfNow } from '../engine/log/subscriptions.ts'
 import { redriveByCanaries, type PutBack } from '../engine/tasks/canaries.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { parseTraceparent } from '../telemetry/trace.ts'
 import type {
   DeadEvent,
   DeadEventFilter,
@@ -31,9 +29,9 @@ import type {
   SubscriptionLag,
   TopicInfo,
 } from './api.ts'
-import type { EventHead } from './encode.ts'
 import { checkSubscriptionName } from './event.ts'
 import { topicMatcher } from './pattern.ts'
+import { spilledEvent } from './spilled.ts'
 
 /** Topic of the hints that something is asked of subscriptions. */
 export const ASKED = 'events'
@@ -234,30 +232,5 @@ function filterOf({ subscription, ids, before, limit = 100 }: DeadEventFilter): 
 }
 
 function deadOf(row: dead.DeadDelivery): DeadEvent {
-  const stored = JSON.parse(row.head ?? '{}') as SpilledHead
-  const head = parse(stored.head) as EventHead | undefined
-  return {
-    id: row.id,
-    eventId: stored.id,
-    subscription: row.subscription,
-    topic: row.topic,
-    key: stored.key ?? undefined,
-    data: parse(row.body),
-    attempt: row.attempt,
-    errors: (row.errs ?? []).map(({ at, attempt, error }) => ({ at: new Date(at), attempt, error })),
-    why: row.why,
-    traceId: parseTraceparent(head?.t)?.traceId,
-    publishedAt: new Date(stored.at),
-    diedAt: new Date(row.died),
-  }
-}
-
-/** What is no JSON is shown as it is. */
-function parse(text: string | null): unknown {
-  if (text === null) return undefined
-  try {
-    return JSON.parse(text) as unknown
-  } catch {
-    return text
-  }
+  return { ...spilledEvent(row), why: row.why, diedAt: new Date(row.died) }
 }

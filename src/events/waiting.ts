@@ -2,7 +2,6 @@
 import { checkOptionNames } from '../config/known-options.ts'
 import { invalidArgument, SluiceError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
-import type { SpilledHead } from '../engine/log/spill.ts'
 import {
   hurryWaiting,
   listStands,
@@ -10,7 +9,6 @@ import {
   type ToldStand,
   type WaitingTask,
 } from '../engine/log/waiting.ts'
-import { parseTraceparent } from '../telemetry/trace.ts'
 import type {
   RetryEventsFilter,
   StandingEvent,
@@ -18,7 +16,7 @@ import type {
   WaitingEventFilter,
   WaitingEventState,
 } from './api.ts'
-import type { EventHead } from './encode.ts'
+import { spilledEvent } from './spilled.ts'
 
 const STATES: readonly WaitingEventState[] = ['waiting', 'due', 'running', 'behind']
 const MAX_LISTED = 10_000
@@ -66,23 +64,8 @@ export async function standingEvents(
 }
 
 function waitingOf(row: WaitingTask): WaitingEvent {
-  const stored = JSON.parse(row.head ?? '{}') as SpilledHead
-  const errors = (row.errs ?? []).map(({ at, attempt, error }) => ({ at: new Date(at), attempt, error }))
-  return {
-    id: row.id,
-    eventId: stored.id,
-    subscription: row.subscription,
-    topic: row.topic,
-    key: stored.key ?? undefined,
-    data: parse(row.body),
-    state: row.state,
-    attempt: row.attempt,
-    maxAttempts: row.maxAttempts,
-    dueAt: new Date(row.due),
-    errors,
-    traceId: parseTraceparent((parse(stored.head) as EventHead | undefined)?.t)?.traceId,
-    publishedAt: new Date(stored.at),
-  }
+  const { state, maxAttempts, due } = row
+  return { ...spilledEvent(row), state, maxAttempts, dueAt: new Date(due) }
 }
 
 function standingOf({ event, key, since, ...rest }: ToldStand): StandingEvent {
@@ -97,14 +80,4 @@ function checkId(id: unknown): string {
 function checkLimit(limit: number): number {
   if (Number.isSafeInteger(limit) && limit >= 1 && limit <= MAX_LISTED) return limit
   throw invalidArgument('waiting: limit', `a whole number from 1 to ${MAX_LISTED}`, limit)
-}
-
-/** What is no JSON is shown as it is. */
-function parse(text: string | null): unknown {
-  if (text === null) return undefined
-  try {
-    return JSON.parse(text) as unknown
-  } catch {
-    return text
-  }
 }
