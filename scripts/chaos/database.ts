@@ -29,3 +29,9 @@ export async function connectTo(dsn: string): Promise<pg.Client> {
   await client.connect()
   return client
 }
+
+/** For the report. */
+export async function serverOf(db: pg.Client, embedded: boolean): Promise<string> {
+  const { rows } = await db.query<{ server_version: string }>('show server_version')
+  return `PostgreSQL ${rows[0]?.server_version ?? '?'}${embedded ? ', embedded' : ''}`
+}

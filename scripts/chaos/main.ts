@@ -29,6 +29,7 @@ import { failed } from './check.ts'
 import { MUTANTS } from './mutants/list.ts'
 import { formatVerdicts } from './mutants/report.ts'
 import { runMutants } from './mutants/run.ts'
+import type { FaultCounts } from './faults.ts'
 import { formatReport } from './report.ts'
 import { runChaos } from './run.ts'
 import { eventsScenario } from './events-scenario.ts'
@@ -87,9 +88,7 @@ async function causeChaos(of: Scenario): Promise<number> {
   const kills = wholeNumber('kills', values.kills, 1, 100_000)
   const report = await runChaos({
     scenario: of,
-    kills,
-    freezes: wholeNumber('freezes', values.freezes ?? String(Math.ceil(kills * 0.03)), 0, kills),
-    stops: wholeNumber('stops', values.stops ?? String(Math.ceil(kills * 0.05)), 0, kills),
+    ...faultCounts(kills),
     seed,
     paceMs: wholeNumber('pace', values.pace ?? '400', 10, 60_000),
     drainMs: wholeNumber('drain', values.drain, 1, 3_600) * 1_000,
@@ -98,9 +97,7 @@ async function causeChaos(of: Scenario): Promise<number> {
     dsn,
     log,
   })
-  console.log(formatReport(report))
-  write(report)
-  return failed(report) ? 1 : 0
+  return end(report, formatReport(report), failed(report))
 }
 
 async function breakReplicator(): Promise<number> {
@@ -114,9 +111,7 @@ async function breakReplicator(): Promise<number> {
     run: values.run,
     log,
   })
-  console.log(formatReplicatorReport(report))
-  write(report)
-  return replicatorFailed(report) ? 1 : 0
+  return end(report, formatReplicatorReport(report), replicatorFailed(report))
 }
 
 async function breakRelay(): Promise<number> {
@@ -126,9 +121,7 @@ async function breakRelay(): Promise<number> {
   const report = await runRelay({
     transport: transport(),
     faults: brokerFaults(wholeNumber('rounds', values.rounds ?? '2', 0, 10_000), seededRandom(seed), kinds()),
-    kills,
-    freezes: wholeNumber('freezes', values.freezes ?? String(Math.ceil(kills * 0.03)), 0, kills),
-    stops: wholeNumber('stops', values.stops ?? String(Math.ceil(kills * 0.05)), 0, kills),
+    ...faultCounts(kills),
     seed,
     forMs: minutes(),
     paceMs: wholeNumber('pace', values.pace ?? '1500', 10, 60_000),
@@ -138,9 +131,7 @@ async function breakRelay(): Promise<number> {
     dsn,
     log,
   })
-  console.log(formatRelayReport(report))
-  write(report)
-  return relayFailed(report) ? 1 : 0
+  return end(report, formatRelayReport(report), relayFailed(report))
 }
 
 async function breakCommunity(): Promise<number> {
@@ -160,9 +151,7 @@ async function breakCommunity(): Promise<number> {
     dsn,
     log,
   })
-  console.log(formatCommunityReport(report))
-  write(report)
-  return communityFailed(report) ? 1 : 0
+  return end(report, formatCommunityReport(report), communityFailed(report))
 }
 
 async function restartByTurns(): Promise<number> {
@@ -175,21 +164,30 @@ async function restartByTurns(): Promise<number> {
     dsn,
     log,
   })
-  console.log(formatRollingReport(report))
-  write(report)
-  return rollingFailed(report) ? 1 : 0
+  return end(report, formatRollingReport(report), rollingFailed(report))
 }
 
 async function plantMutants(): Promise<number> {
   const mutants = MUTANTS.filter((mutant) => values.only === undefined || values.only.includes(mutant.name))
   const verdicts = await runMutants({ mutants, seed, dsn, log })
-  console.log(formatVerdicts(verdicts))
-  write(verdicts)
-  return verdicts.length > 0 && verdicts.every(({ caught }) => caught !== undefined) ? 0 : 1
+  const isCaught = verdicts.length > 0 && verdicts.every(({ caught }) => caught !== undefined)
+  return end(verdicts, formatVerdicts(verdicts), !isCaught)
 }
 
-function write(result: unknown): void {
+/** Tells people and programs what came of it; the exit code. */
+function end(result: unknown, text: string, hasFailed: boolean): number {
+  console.log(text)
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`)
+  return hasFailed ? 1 : 0
+}
+
+/** A few of the other two with so many kills. */
+function faultCounts(kills: number): FaultCounts {
+  return {
+    kills,
+    freezes: wholeNumber('freezes', values.freezes ?? String(Math.ceil(kills * 0.03)), 0, kills),
+    stops: wholeNumber('stops', values.stops ?? String(Math.ceil(kills * 0.05)), 0, kills),
+  }
 }
 
 function transport(): BrokerKind {

@@ -1,9 +1,10 @@
 /** A chaos run of the replicator, for people. */
+import { counts, formatLines, type Line } from './lines.ts'
 import type { ReplicatorChaosReport } from './replicator.ts'
 
 export function formatReplicatorReport(report: ReplicatorChaosReport): string {
   const { recoveryMs } = report
-  const lines: readonly (readonly [string, string])[] = [
+  const lines: readonly Line[] = [
     ['seeds', `${report.seed} to ${report.seed + report.rounds - 1}`],
     ['seconds', String(report.seconds)],
     ['messages', String(report.messages)],
@@ -19,15 +20,7 @@ export function formatReplicatorReport(report: ReplicatorChaosReport): string {
     ['ended by themselves', list(report.crashes)],
     ['until all was stored', `p50 ${recoveryMs.p50} ms, p99 ${recoveryMs.p99} ms, max ${recoveryMs.max} ms`],
   ]
-  const width = Math.max(...lines.map(([name]) => name.length))
-  return ['chaos: replicator', ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`), ''].join(
-    '\n',
-  )
-}
-
-function counts(of: Readonly<Record<string, number>>): string {
-  const named = Object.entries(of).sort(([a], [b]) => (a < b ? -1 : 1))
-  return named.length === 0 ? 'none' : named.map(([name, count]) => `${name} ${count}`).join(', ')
+  return formatLines('chaos: replicator', lines)
 }
 
 function list(texts: readonly string[]): string {

@@ -1,10 +1,11 @@
 /** A run, for people. */
+import { formatLines, list, provesNothing, type Line } from './lines.ts'
 import type { Percentiles } from './percentiles.ts'
 import type { RunReport } from './run.ts'
 
 export function formatReport(report: RunReport): string {
   const { kill, freeze, stop } = report.taken
-  const lines: readonly (readonly [string, string])[] = [
+  const lines: readonly Line[] = [
     ['version', report.version],
     ['server', report.server],
     ['seed', String(report.seed)],
@@ -41,17 +42,7 @@ export function formatReport(report: RunReport): string {
         .join(', '),
     ],
   ]
-  const width = Math.max(...lines.map(([name]) => name.length))
-  return [
-    `chaos: ${report.scenario}`,
-    ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`),
-    ...report.invalid.map((reason) => `  this run proves nothing: ${reason}`),
-    '',
-  ].join('\n')
-}
-
-function list(names: readonly string[]): string {
-  return names.length === 0 ? '0' : `${names.length}: ${names.slice(0, 5).join(', ')}`
+  return formatLines(`chaos: ${report.scenario}`, lines, provesNothing(report.invalid))
 }
 
 function times({ count, p50, p99, max }: Percentiles): string {

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { seededRandom } from '../../src/testing/seeded-random.ts'
-import { openDatabase } from './database.ts'
+import { openDatabase, serverOf } from './database.ts'
 import { check, MIN_ACKED, type Evidence, type Verdict } from './check.ts'
 import { faultsOf, type FaultCounts } from './faults.ts'
 import { Fleet } from './fleet.ts'
@@ -182,11 +182,6 @@ async function evidenceOf(
 ): Promise<Omit<Evidence, 'drained' | 'crashes'>> {
   const { rows } = await db.query<{ id: string; by: string }>('select id, by from chaos_effects')
   return { facts: readFacts(file), rows, readers: scenario.readers }
-}
-
-async function serverOf(db: pg.Client, embedded: boolean): Promise<string> {
-  const { rows } = await db.query<{ server_version: string }>('show server_version')
-  return `PostgreSQL ${rows[0]?.server_version ?? '?'}${embedded ? ', embedded' : ''}`
 }
 
 function takenOf(watch: Watch, fault: Fault): Readonly<Record<Owned, Taken>> {

@@ -1,9 +1,10 @@
 /** A run of the community, for people: what the load said, and what came over the broker. */
+import { formatLines, list, type Line } from '../lines.ts'
 import { healingLines } from '../relay/report.ts'
 import type { CommunityReport } from './run.ts'
 
 export function formatCommunityReport(report: CommunityReport): string {
-  const lines: readonly (readonly [string, string])[] = [
+  const lines: readonly Line[] = [
     ['version', report.version],
     ['server', report.server],
     ['broker', report.broker],
@@ -19,17 +20,10 @@ export function formatCommunityReport(report: CommunityReport): string {
     ...healingLines(report.healings),
     ['as the database says it must be', report.code === 0 ? 'everything' : 'NOT everything'],
   ]
-  const width = Math.max(...lines.map(([name]) => name.length))
   return [
     ...(report.code === 0 ? [] : [report.complaints]),
     report.output.slice(Math.max(0, report.output.indexOf('what people did'))).trim(),
     '',
-    `chaos: community over ${report.transport}`,
-    ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`),
-    '',
+    formatLines(`chaos: community over ${report.transport}`, lines),
   ].join('\n')
-}
-
-function list(names: readonly string[]): string {
-  return names.length === 0 ? '0' : `${names.length}: ${names.slice(0, 5).join(', ')}`
 }

@@ -12,7 +12,7 @@ import { startBroker } from '../brokers/broker.ts'
 import type { BrokerServer } from '../brokers/server.ts'
 import type { BrokerFault } from '../brokers/faults.ts'
 import type { BrokerKind } from '../brokers/kinds.ts'
-import { connectTo, openDatabase } from '../database.ts'
+import { connectTo, openDatabase, serverOf } from '../database.ts'
 import { Fleet } from '../fleet.ts'
 import { countRows } from '../jobs-scenario.ts'
 import { BRIDGED_TABLE, HEARD_TABLE } from '../programs/tables.ts'
@@ -148,7 +148,6 @@ export async function runCommunity(options: CommunityOptions): Promise<Community
   const code = await load.ended
   const comparison = await heardOfAll(townDb, listenerDb, options)
   await listeners.stop()
-  const { rows } = await townDb.query<{ v: string }>(`select current_setting('server_version') v`)
   return {
     ...broken,
     ...comparison,
@@ -156,7 +155,7 @@ export async function runCommunity(options: CommunityOptions): Promise<Community
     seed,
     seconds: Math.round((Date.now() - startedAt) / 1_000),
     version,
-    server: `PostgreSQL ${rows[0]?.v ?? '?'}${dsn === undefined ? ', embedded' : ''}`,
+    server: await serverOf(townDb, dsn === undefined),
     broker: broker.title,
     kills: listeners.kills + killsOf(load.output),
     crashes: listeners.crashes,

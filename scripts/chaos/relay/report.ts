@@ -1,11 +1,12 @@
 /** A run of the relay, for people. */
 import { BROKER_FAULTS } from '../brokers/faults.ts'
+import { counts, formatLines, list, provesNothing, type Line } from '../lines.ts'
 import { percentiles, type Percentiles } from '../percentiles.ts'
 import type { Healing } from '../brokers/breaking.ts'
 import type { RelayReport } from './run.ts'
 
 export function formatRelayReport(report: RelayReport): string {
-  const lines: readonly (readonly [string, string])[] = [
+  const lines: readonly Line[] = [
     ['version', report.version],
     ['server', report.server],
     ['broker', report.broker],
@@ -31,17 +32,11 @@ export function formatRelayReport(report: RelayReport): string {
     ...healingLines(report.healings),
     ['ends', counts(report.exits)],
   ]
-  const width = Math.max(...lines.map(([name]) => name.length))
-  return [
-    `chaos: relay over ${report.transport}`,
-    ...lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`),
-    ...report.invalid.map((reason) => `  this run proves nothing: ${reason}`),
-    '',
-  ].join('\n')
+  return formatLines(`chaos: relay over ${report.transport}`, lines, provesNothing(report.invalid))
 }
 
 /** How often each, and how long until something arrived that was handed in after the broker was whole again. */
-export function healingLines(healings: readonly Healing[]): readonly (readonly [string, string])[] {
+export function healingLines(healings: readonly Healing[]): readonly Line[] {
   return BROKER_FAULTS.map((fault) => {
     const times = healings.filter((each) => each.fault === fault).map(({ ms }) => ms)
     return [`broker: ${NAMES[fault]}`, timesOf(percentiles(times))] as const
@@ -61,13 +56,4 @@ function timesOf({ count, p50, p99, max }: Percentiles): string {
   return count === 0
     ? 'never'
     : `${count}, on its way again after p50 ${p50} ms, p99 ${p99} ms, max ${max} ms`
-}
-
-function counts(of: Readonly<Record<string, number>>): string {
-  const named = Object.entries(of).toSorted(([a], [b]) => (a < b ? -1 : 1))
-  return named.length === 0 ? 'none' : named.map(([name, count]) => `${name} ${count}`).join(', ')
-}
-
-function list(names: readonly string[]): string {
-  return names.length === 0 ? '0' : `${names.length}: ${names.slice(0, 5).join(', ')}`
 }

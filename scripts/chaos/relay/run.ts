@@ -13,7 +13,7 @@ import type { BrokerServer } from '../brokers/server.ts'
 import type { BrokerFault } from '../brokers/faults.ts'
 import type { BrokerKind } from '../brokers/kinds.ts'
 import { check, failed, MIN_ACKED, type Verdict } from '../check.ts'
-import { connectTo, openDatabase } from '../database.ts'
+import { connectTo, openDatabase, serverOf } from '../database.ts'
 import { eventsScenario } from '../events-scenario.ts'
 import { faultsOf, type FaultCounts } from '../faults.ts'
 import { Fleet } from '../fleet.ts'
@@ -171,7 +171,6 @@ export async function runRelay(options: RelayOptions): Promise<RelayReport> {
 
   const all = await evidence()
   const verdict = check({ ...all, drained, crashes: fleets.flatMap(({ crashes }) => crashes) })
-  const { rows: servers } = await readerDb.query<{ v: string }>(`select current_setting('server_version') v`)
   return {
     ...verdict,
     ...broken,
@@ -180,7 +179,7 @@ export async function runRelay(options: RelayOptions): Promise<RelayReport> {
     seed,
     seconds: Math.round((Date.now() - startedAt) / 1_000),
     version,
-    server: `PostgreSQL ${servers[0]?.v ?? '?'}${dsn === undefined ? ', embedded' : ''}`,
+    server: await serverOf(readerDb, dsn === undefined),
     broker: broker.title,
     moments: tally(
       all.facts.flatMap((fact) => (fact.f === 'kill' && fact.at !== undefined ? [fact.at] : [])),
