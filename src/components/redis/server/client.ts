@@ -1,4 +1,5 @@
 /** The driver's client of one connection, with everything off that is done above it. */
+import type * as Redis from 'redis'
 import type { Clock } from '../../../core/clock.ts'
 import type { Address } from '../address.ts'
 import type { RedisModule } from './peer.ts'
@@ -24,9 +25,11 @@ export interface ConnectionSettings {
 
 const PROTOCOL = Object.freeze({ RESP: 2 } as const)
 
-export type Client = ReturnType<typeof makeClient>
+type None = Record<never, never>
+// Said in full: the declaration of an inferred one would name the driver's inner packages by where they are installed.
+export type Client = ReturnType<ReturnType<typeof Redis.RedisClient.factory<None, None, None, 2>>>
 
-export function makeClient(peer: RedisModule, settings: ConnectionSettings) {
+export function makeClient(peer: RedisModule, settings: ConnectionSettings): Client {
   const { address } = settings
   // Version 2 of the protocol gives the same replies on every server. A client's class is made for its whole set of
   // options, which takes 25 ms, unless it is made for those of the protocol alone, as here.
