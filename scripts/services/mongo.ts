@@ -10,8 +10,8 @@ export const mongo: Recipe = {
   title: `a stand-in for MongoDB (mongo-java-server ${VERSION}; no sessions, no transactions)`,
   artifacts: [{ coordinates: `de.bwaldvogel:mongo-java-server:${VERSION}`, as: 'classpath' }],
   ports: { port: 27017 },
-  // Its oplog keeps every change until it ends: 85,000 documents of 250 bytes filled 128 MB, and it stood still.
-  heapMb: 512,
+  // Its oplog keeps every change until it ends: 85,000 documents of 250 bytes filled 128 MB.
+  heapMb: 1024,
   prepare: () => Promise.resolve([]),
   command: ({ host, ports, jars, heapMb }) => ({
     program: 'java',

@@ -44,11 +44,12 @@ export interface Recipe {
   readonly address: (host: string, port: number) => string
 }
 
-/** Flags that keep a JVM of a test server small: one collector thread, small stacks. */
+/** Flags that keep a JVM of a test server small: one collector thread, small stacks. One that is full ends: left alone it stands still. */
 export function jvm(heapMb: number, classpath: string, quick = false): readonly string[] {
   return [
     ...(quick ? ['-XX:TieredStopAtLevel=1'] : []),
     `-Xmx${heapMb}m`,
+    '-XX:+ExitOnOutOfMemoryError',
     '-Xss512k',
     '-XX:+UseSerialGC',
     '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
