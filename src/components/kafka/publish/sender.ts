@@ -13,10 +13,11 @@ import { SluiceError } from '../../../core/errors.ts'
 import { WorkerPool } from '../../../pool/worker-pool.ts'
 import type { Clients, Producer } from '../client/clients.ts'
 import { driverError, isRefused, isUnreachable } from '../client/errors.ts'
-import type { KafkaModule } from '../client/peer.ts'
 import type { KafkaConfig } from '../section.ts'
 import { partialOf, type StoredAt } from './partial.ts'
 import { OffsetWatch } from './offset-watch.ts'
+import { partitionOf } from './partition.ts'
+import { produce } from './produce.ts'
 import type { RawRecord } from './record.ts'
 
 /** Where a message was stored. */
@@ -34,7 +35,6 @@ export interface SenderOptions {
   readonly clock: Clock
 }
 
-const ACKS_OF_ALL = -1
 /** A partition that is new, or whose leader moves, is there within these. */
 const MAX_TRIES = 5
 const REPEAT_AFTER_MS = 150
@@ -84,25 +84,13 @@ export class Sender {
     try {
       const { partitions, offsets } = await clients.produce(signal, async (producer, module) => {
         const count = await this.#partitionsOf(topic, producer, signal)
-        const partitions = this.#assign(records, count, module)
-        const messages = records.map(({ key, value, headers, timestamp }, index) => ({
-          topic,
-          partition: partitions[index]!,
-          ...(key === undefined ? {} : { key }),
-          ...(value === undefined ? {} : { value }),
-          ...(headers === undefined ? {} : { headers }),
-          ...(timestamp === undefined ? {} : { timestamp }),
-        }))
+        const partitions = this.#assign(records, count)
+        const placed = records.map((record, index) => ({ record, partition: partitions[index]! }))
         sent = true
         const offsets: StoredAt[] = []
-        for (let left = messages, tries = 1; left.length > 0; tries++) {
+        for (let left = placed, tries = 1; left.length > 0; tries++) {
           try {
-            const answer = await producer.send({
-              messages: left,
-              acks: ACKS_OF_ALL,
-              compression: config.compression,
-            })
-            offsets.push(...(answer.offsets ?? []))
+            offsets.push(...(await produce({ producer, module, config }, topic, left)))
             break
           } catch (error) {
             const partial = partialOf(error)
@@ -138,17 +126,14 @@ export class Sender {
     }
   }
 
-  #assign(records: readonly RawRecord[], count: number, module: KafkaModule): number[] {
+  #assign(records: readonly RawRecord[], count: number): number[] {
     if (count < 1)
       throw new SluiceError('SLUICE_QUERY', `${this.#options.component}: the topic has no partition yet`, {
         retryable: true,
       })
     const sticky = this.#turn++ % count
     return records.map(({ partition, key }) => {
-      if (partition === undefined)
-        return key === undefined
-          ? sticky
-          : module.compatibilityPartitioner({ topic: records[0]!.topic }, key) % count
+      if (partition === undefined) return key === undefined ? sticky : partitionOf(key, count)
       if (partition < count) return partition
       throw new SluiceError('SLUICE_INVALID_ARGUMENT', `partition: the topic has ${count}, from 0`)
     })
