@@ -41,9 +41,21 @@ test('a server that is not there is a reason to skip, naming the address and the
 test('a server that is not there fails where servers are required', async () => {
   const port = await freePort()
   await assert.rejects(
-    withEnv({ SLUICE_TEST_POSTGRES_URL: `postgres://127.0.0.1:${port}/x`, SLUICE_REQUIRE_SERVERS: '1' }, () =>
-      serverAt('postgres'),
+    withEnv(
+      {
+        SLUICE_TEST_POSTGRES_URL: `postgres://127.0.0.1:${port}/x`,
+        SLUICE_TEST_DATABASE: undefined,
+        SLUICE_REQUIRE_SERVERS: '1',
+      },
+      () => serverAt('postgres'),
     ),
     /SLUICE_REQUIRE_SERVERS=1 and no postgres at/,
   )
+})
+
+test('where the embedded database is chosen, what needs a PostgreSQL server says so', async () => {
+  const { skip } = await withEnv({ SLUICE_TEST_DATABASE: 'embedded', SLUICE_REQUIRE_SERVERS: '1' }, () =>
+    serverAt('postgres'),
+  )
+  assert.match(String(skip), /SLUICE_TEST_DATABASE is embedded/)
 })

@@ -8,7 +8,7 @@
  *
  * Without the server a test is skipped with the reason, so that `npm test` passes on a bare machine; with
  * SLUICE_REQUIRE_SERVERS=1, as in CI, a missing server fails the file instead. A server that answers and refuses us (a
- * developer's own, with a password) counts as missing.
+ * developer's own, with a password) counts as missing. With SLUICE_TEST_DATABASE=embedded there is no PostgreSQL.
  */
 import { spawnSync } from 'node:child_process'
 import { connect } from 'node:net'
@@ -46,6 +46,8 @@ export function programMissing(name: string): false | string {
 export async function serverAt(kind: ServerKind): Promise<TestServer> {
   const { env, url: defaultUrl, port: defaultPort } = KINDS[kind]
   const url = process.env[env] ?? defaultUrl
+  if (kind === 'postgres' && process.env['SLUICE_TEST_DATABASE'] === 'embedded')
+    return { url, skip: 'it needs a server, and SLUICE_TEST_DATABASE is embedded' }
   const { hostname, port: namedPort } = new URL(url)
   const port = namedPort === '' ? defaultPort : Number(namedPort)
   const hello = helloOf(kind, new URL(url))
