@@ -57,6 +57,18 @@ test('what JSON.parse takes as an object is one for the scanner', () => {
   )
 })
 
+test('a character at any place of a long text is seen, and the scanner agrees with JSON.parse about it', () => {
+  const characters = [...Array.from({ length: 0x81 }, (_, code) => String.fromCharCode(code)), 'ü', '€', '😀']
+  for (const character of characters) {
+    for (let place = 0; place <= 20; place++) {
+      const json = `{"a":"${'x'.repeat(place)}${character}${'x'.repeat(20 - place)}"}`
+      const isOne = isObject(json)
+      assert.equal(isOne, isObjectForNode(json), JSON.stringify(json))
+      if (isOne) assert.equal(scanner.isAscii, character <= '\u007f', JSON.stringify(json))
+    }
+  }
+})
+
 test('with a piece put in, taken out or doubled, scanner and JSON.parse agree', () => {
   const changed = fc
     .tuple(text, fc.nat(), fc.nat(3), fc.oneof(piece, fc.constant('')))
