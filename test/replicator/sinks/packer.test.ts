@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { Constant } from '../../../src/replicator/sinks/redis/constant.ts'
 import { orderKey } from '../../../src/replicator/sinks/redis/order-key.ts'
 import { Packer, Packers } from '../../../src/replicator/sinks/redis/packer.ts'
 
@@ -54,11 +55,18 @@ test('texts of any length and any characters come out as they went in', () => {
 
 test('a text behind a prefix is one text', () => {
   const packer = new Packer()
-  const prefix = Buffer.from('ü:{a}:')
   const ids = ['a', 'ü'.repeat(40), 'x'.repeat(512), '\0', '']
-  packer.list(ids.length)
-  for (const id of ids) packer.textBehind(prefix, id)
-  assert.deepEqual(unpack(packer.bytes), [ids.map((id) => `ü:{a}:${id}`)])
+  const bytes = ids.map((id) => Buffer.from(id))
+  for (const prefix of ['', 'a', 'ab', 'abc', 'abcd', 'ü:{a}:', 'x'.repeat(4_099)]) {
+    const constant = new Constant(prefix)
+    const expected = ids.map((id) => prefix + id)
+    packer.reset()
+    packer.list(ids.length)
+    for (const id of ids) packer.textBehind(constant, id)
+    packer.list(ids.length)
+    for (const id of bytes) packer.utf8Behind(constant, id, 0, id.length)
+    assert.deepEqual(unpack(packer.bytes), [expected, expected])
+  }
 })
 
 test('a version is packed as its order key', () => {

@@ -11,6 +11,7 @@
 import { SluiceError, isSluiceError } from '../../../core/errors.ts'
 import type { LaneSpec, StreamId } from '../../contract.ts'
 import { isAfter, parseStreamId, STREAM_START } from '../../stream-id.ts'
+import { Constant } from './constant.ts'
 import { parseOrderKey } from './order-key.ts'
 import type { Answer, Argument, Runner } from './runner.ts'
 import type { Unit } from './units/index.ts'
@@ -34,7 +35,7 @@ export interface LaneState {
 export class Lease {
   readonly #options: LeaseOptions
   /** What every key of an entity begins with, as the server has it. */
-  readonly entityKey: Buffer
+  readonly entityKey: Constant
   /** Of the load to which what is written belongs. */
   mark = '0'
   /** No version in the store was above it when the lease was taken; undefined where that is not known. */
@@ -48,7 +49,7 @@ export class Lease {
 
   constructor(options: LeaseOptions) {
     this.#options = options
-    this.entityKey = Buffer.from(options.runner.key(`${options.base}e:`))
+    this.entityKey = new Constant(options.runner.key(`${options.base}e:`))
   }
 
   get lane(): LaneSpec {

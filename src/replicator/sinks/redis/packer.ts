@@ -3,6 +3,7 @@
  * and again, so that a batch of hundreds of entities makes one object. Text becomes UTF-8.
  */
 import type { StreamId } from '../../stream-id.ts'
+import { Constant } from './constant.ts'
 
 const START_SIZE = 4 * 1_024
 /** Texts up to here are copied character by character, which is faster than a call for each. */
@@ -15,12 +16,19 @@ const LONGEST_KEY = 34
 /** Before the letter of a number of one digit. */
 const LETTER = 0x40
 const ZERO = 0x30
+const LARGEST_INTEGER = 0x7fffffff
 
 export class Packer {
   #memory = Buffer.allocUnsafeSlow(START_SIZE)
+  #view = new DataView(this.#memory.buffer)
   #at = 0
+  /** The first part of the last version. */
   #ms = -1
-  #msKey = Buffer.alloc(0)
+  #msKey = new Constant('')
+  /** How many digits its second part had, and the numbers that have so many. */
+  #digits = 1
+  #least = 0
+  #above = 10
 
   /** Size of the memory that it keeps. */
   get size(): number {
@@ -76,10 +84,10 @@ export class Packer {
   }
 
   /** The bytes `prefix` and then such a text, as one. */
-  utf8Behind(prefix: Buffer, memory: Buffer, from: number, length: number): void {
+  utf8Behind(prefix: Constant, memory: Buffer, from: number, length: number): void {
     this.#reserve(prefix.length + length + LARGEST_HEADER)
     this.#header(0xdb, prefix.length + length, 4)
-    this.#bytes(prefix, 0, prefix.length)
+    this.#at = prefix.write(this.#view, this.#at)
     this.#bytes(memory, from, length)
   }
 
@@ -101,11 +109,10 @@ export class Packer {
   }
 
   /** The bytes `prefix` and then a text, as one. */
-  textBehind(prefix: Buffer, text: string): void {
+  textBehind(prefix: Constant, text: string): void {
     this.#reserve(prefix.length + text.length * WIDEST + LARGEST_HEADER)
     const start = this.#at + LARGEST_HEADER
-    this.#memory.set(prefix, start)
-    let end = start + prefix.length
+    let end = prefix.write(this.#view, start)
     end = this.#copy(text, end) ?? end + this.#memory.write(text, end)
     this.#header(0xdb, end - start, 4)
     this.#at = end
@@ -116,21 +123,33 @@ export class Packer {
     const memory = this.#memory
     if (ms !== this.#ms) {
       this.#ms = ms
-      const digits = String(ms)
-      this.#msKey = Buffer.from(`${String.fromCharCode(LETTER + digits.length)}${digits}`)
+      const text = String(ms)
+      this.#msKey = new Constant(`${String.fromCharCode(LETTER + text.length)}${text}`)
     }
-    const { length } = this.#msKey
-    for (let at = 0; at < length; at++) memory[start + at] = this.#msKey[at]!
-    let digits = 1
-    for (let left = seq; left >= 10; left = Math.floor(left / 10)) digits += 1
-    const letter = start + length
-    memory[letter] = LETTER + digits
-    for (let at = letter + digits, left = seq; at > letter; at--) {
+    if (seq < this.#least || seq >= this.#above) this.#countDigits(seq)
+    const letter = this.#msKey.write(this.#view, start)
+    const last = letter + this.#digits
+    memory[letter] = LETTER + this.#digits
+    let at = last
+    let left = seq
+    for (; left > LARGEST_INTEGER; at--) {
       const rest = Math.floor(left / 10)
       memory[at] = ZERO + (left - 10 * rest)
       left = rest
     }
-    return letter + digits + 1
+    // Integers from here on, which is several times as fast.
+    for (let whole = left | 0; at > letter; at--) {
+      const rest = (whole / 10) | 0
+      memory[at] = ZERO + whole - 10 * rest
+      whole = rest
+    }
+    return last + 1
+  }
+
+  #countDigits(seq: number): void {
+    this.#digits = String(seq).length
+    this.#above = 10 ** this.#digits
+    this.#least = this.#digits === 1 ? 0 : this.#above / 10
   }
 
   /** @returns false where it has more than ASCII, and nothing was written */
@@ -167,11 +186,12 @@ export class Packer {
   }
 
   #reserve(bytes: number): void {
-    const needed = this.#at + bytes
+    const needed = this.#at + bytes + Constant.SPILL
     if (needed <= this.#memory.length) return
     const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#memory.length))
     larger.set(this.bytes)
     this.#memory = larger
+    this.#view = new DataView(larger.buffer)
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Change, Utf8 } from '../../contract.ts'
 import { isAfter, STREAM_START, type StreamId } from '../../stream-id.ts'
+import type { Constant } from './constant.ts'
 import { orderKey } from './order-key.ts'
 import type { Packer, Packers } from './packer.ts'
 
@@ -16,7 +17,7 @@ export type Condition = 'u' | 'n' | 's' | 'c'
 export interface ParcelOptions {
   readonly packers: Packers
   /** What the keys of entities begin with. */
-  readonly entity: Buffer
+  readonly entity: Constant
   /** Of the load to which the changes belong. */
   readonly mark: string
 }
