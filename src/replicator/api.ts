@@ -4,7 +4,7 @@ import type { AsyncResult } from '../core/async-result.ts'
 import type { DeadLetter } from './contract.ts'
 import type { LaneCounters } from './counters.ts'
 import type { LoadProgress } from './load.ts'
-import type { Role } from './runtime.ts'
+import type { Role } from './sessions.ts'
 
 export interface LaneStats extends Readonly<Omit<LaneCounters, 'batches'>> {
   readonly batches: Readonly<LaneCounters['batches']>

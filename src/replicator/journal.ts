@@ -66,7 +66,7 @@ export class Journal {
 
   stored(slots: readonly Slot[], durationMs: number, now: number): void {
     this.#writes.observe(durationMs / 1_000)
-    for (const slot of slots) this.#latency.observe((now - slot.receivedMs) / 1_000)
+    for (const { receivedMs } of slots) this.#latency.observe((now - receivedMs) / 1_000)
   }
 
   dead(lane: string, { reason, detail }: DeadLetter): void {

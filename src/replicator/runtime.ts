@@ -1,19 +1,14 @@
 /**
  * A replicator at work: sessions of the sink, the stream into the lanes, loads. One start, one stop.
  *
- *     opening ──lease, state──► running ──lease lost──► opening
- *        │ another holds the lease: standby
- *
- * A session begins with the lease. What the store says then decides where the stream goes on: after its cursor, where the
- * data of a load is there, else from now on, with a load. When the session is lost (another took over, the store was
- * emptied or went back in time) everything in memory is let go, and the next session goes on from what is stored.
+ * What the store says when a session begins decides where the stream goes on: after its cursor, where the data of a load is
+ * there, else from now on, with a load. When the session is lost everything in memory is let go.
  *
  * Ready is: a session, the marker of a load, no load under way, a live stream since the start, and no change that waits
  * longer than `maxLagMs`. A disconnect leaves it as it is.
  */
 import { waitOrAbort } from '../core/abort.ts'
-import { backoffMs } from '../core/backoff.ts'
-import { SluiceError, toError } from '../core/errors.ts'
+import { SluiceError } from '../core/errors.ts'
 import { Lifecycle } from '../core/lifecycle.ts'
 import { Breaker } from '../policy/breaker.ts'
 import type { Sink, SinkState, Source } from './contract.ts'
@@ -25,13 +20,11 @@ import { Lanes } from './lanes/lanes.ts'
 import type { LoadProgress, LoadResult } from './load.ts'
 import { Loads } from './loads.ts'
 import { observe } from './observe.ts'
+import { Sessions, type Role } from './sessions.ts'
 import { SINK_CLOSE_MS, type RuntimeOptions } from './settings.ts'
 import { watchSink } from './sink-watch.ts'
 import { streamIdText, type StreamId } from './stream-id.ts'
 
-export type Role = 'idle' | 'opening' | 'standby' | 'active' | 'closed'
-
-const OPEN_BACKOFF = { baseMs: 100, capMs: 5_000 }
 const READY_POLL_MS = 100
 
 export class Runtime {
@@ -45,14 +38,11 @@ export class Runtime {
   readonly #lifecycle: Lifecycle
   readonly #journal: Journal
   readonly #takeDown: (() => void)[] = []
-  #role: Role = 'idle'
+  readonly #sessions: Sessions
   #watching = false
-  #session: { readonly lost: PromiseWithResolvers<Error>; readonly controller: AbortController } | undefined
-  #sessions = 0
   #pauses = 0
   #changed = Promise.withResolvers<void>()
   readonly #ending = new AbortController()
-  readonly #firstOpen = Promise.withResolvers<void>()
 
   constructor(options: RuntimeOptions) {
     this.#options = options
@@ -88,7 +78,7 @@ export class Runtime {
           this.#journal.full(lane, this.breaker.state.kind !== 'closed')
         },
         room: () => this.source.resume(),
-        lost: (error) => this.#session?.lost.resolve(error),
+        lost: (error) => this.#sessions.current?.lose(error),
         failed: (lane, error) => this.#journal.failed(lane, error),
         stored: (_lane, slots, durationMs, now) => this.#journal.stored(slots, durationMs, now),
         dead: (lane, letter) => this.#journal.dead(lane, letter),
@@ -107,8 +97,17 @@ export class Runtime {
       context,
       lanes: this.lanes,
       loads: this.#loads,
-      session: () => this.#session,
+      session: () => this.#sessions.current,
       startLoad: (from, reason) => this.#startLoad(from, reason),
+      onChange: () => this.#wake(),
+    })
+    this.#sessions = new Sessions({
+      context,
+      sink: this.sink,
+      lanes: this.#laneNames,
+      onBegin: (state) => this.#begin(state),
+      onEnd: (reason) => this.#end(reason),
+      onError: (error) => this.#journal.note(error),
       onChange: () => this.#wake(),
     })
     this.#lifecycle = new Lifecycle({
@@ -119,8 +118,11 @@ export class Runtime {
     })
   }
 
+  get #laneNames(): readonly string[] {
+    return this.#options.context.lanes.map(({ name }) => name)
+  }
   get role(): Role {
-    return this.#role
+    return this.#sessions.role
   }
   get loaded(): string | undefined {
     return this.#loads.stored
@@ -139,7 +141,7 @@ export class Runtime {
   }
   get facts() {
     return {
-      sessions: this.#sessions,
+      sessions: this.#sessions.count,
       disconnects: this.#following.disconnects,
       reloads: this.#following.reloads,
       pauses: this.#pauses,
@@ -152,8 +154,8 @@ export class Runtime {
   }
   /** Why it is not ready; undefined when it is. */
   get notReady(): string | undefined {
-    if (this.#role !== 'active')
-      return this.#role === 'standby' ? 'another writer holds the lease' : this.#role
+    const { role } = this
+    if (role !== 'active') return role === 'standby' ? 'another writer holds the lease' : role
     const { progress, stored } = this.#loads
     if (progress !== undefined) return `loading (${progress.phase}, ${progress.rows} rows)`
     if (stored === undefined) return 'no complete load is stored'
@@ -170,7 +172,7 @@ export class Runtime {
   /** Resolves when it is ready, or stands by for another writer. */
   async ready(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options.context
-    while (this.notReady !== undefined && this.#role !== 'standby') {
+    while (this.notReady !== undefined && this.role !== 'standby') {
       // Lag changes without anybody telling.
       await Promise.race([waitOrAbort(this.#changed.promise, signal), clock.sleep(READY_POLL_MS, { signal })])
     }
@@ -188,7 +190,7 @@ export class Runtime {
 
   /** Stores what waits, and the cursor, as far as the sink takes it. */
   async drain(signal: AbortSignal): Promise<void> {
-    if (this.#role === 'active') await drainLanes(this.lanes, this.#options.context, signal)
+    if (this.role === 'active') await drainLanes(this.lanes, this.#options.context, signal)
   }
 
   stop(): Promise<void> {
@@ -197,7 +199,7 @@ export class Runtime {
 
   /** Begins a load, as if the source had asked for it. */
   reload(reason: string): void {
-    if (this.#session === undefined)
+    if (this.#sessions.current === undefined)
       throw new SluiceError('SLUICE_NOT_READY', 'there is no session of the sink', { retryable: true })
     this.#startLoad(this.lanes.positions.newest, reason)
   }
@@ -206,10 +208,10 @@ export class Runtime {
     const { context, reportMs } = this.#options
     this.#takeDown.push(observe(this, context))
     const ending = this.#ending.signal
-    this.#lifecycle.spawn('the replicator', this.#run(ending))
+    this.#lifecycle.spawn('the replicator', this.#sessions.run(ending))
     this.#lifecycle.spawn('the report', this.#journal.report(this, reportMs, ending))
     try {
-      await waitOrAbort(this.#firstOpen.promise, signal)
+      await waitOrAbort(this.#sessions.opened, signal)
     } catch (error) {
       await this.#stop()
       throw error
@@ -218,87 +220,46 @@ export class Runtime {
 
   async #stop(): Promise<void> {
     const limit = AbortSignal.timeout(SINK_CLOSE_MS)
-    this.#ending.abort(new SluiceError('SLUICE_SHUTDOWN', 'the replicator is stopping'))
+    const reason = new SluiceError('SLUICE_SHUTDOWN', 'the replicator is stopping')
+    this.#ending.abort(reason)
     await this.source.close(limit)
-    this.#endSession(new SluiceError('SLUICE_SHUTDOWN', 'the replicator is stopping'))
+    this.#sessions.end(reason)
     this.lanes.close()
     await this.sink.close(limit).catch((error: unknown) => this.#journal.note(error))
     for (const takeDown of this.#takeDown.splice(0)) takeDown()
-    this.#turn('closed')
+    this.#sessions.close()
   }
 
-  async #run(signal: AbortSignal): Promise<void> {
-    const { clock, random } = this.#options.context
-    let attempt = 0
-    let isOpen = false
-    while (!signal.aborted) {
-      this.#turn('opening')
-      let state: SinkState
-      const lost = Promise.withResolvers<Error>()
-      try {
-        state = await this.sink.open({
-          lanes: this.lanes.lanes.map(({ spec }) => spec.name),
-          onLost: (error) => lost.resolve(error),
-          onWaiting: () => {
-            this.#turn('standby')
-            this.#firstOpen.resolve()
-          },
-          signal,
-        })
-      } catch (error) {
-        if (signal.aborted) return
-        this.#journal.note(error)
-        if (!isOpen) this.#firstOpen.reject(toError(error))
-        await clock.sleep(backoffMs(++attempt, random(), OPEN_BACKOFF), { signal }).catch(() => {})
-        continue
-      }
-      attempt = 0
-      isOpen = true
-      this.#begin(state, lost)
-      this.#firstOpen.resolve()
-      const error = await waitOrAbort(lost.promise, signal).catch(() => undefined)
-      if (error === undefined) return
-      this.#journal.note(error)
-      this.#endSession(error)
-      await this.sink
-        .close(AbortSignal.timeout(SINK_CLOSE_MS))
-        .catch((failed: unknown) => this.#journal.note(failed))
-    }
-  }
-
-  #begin(state: SinkState, lost: PromiseWithResolvers<Error>): void {
+  #begin({ cursor, load }: SinkState): void {
     const { context } = this.#options
-    this.#sessions += 1
-    this.#session = { lost, controller: new AbortController() }
-    const stored = state.cursor === undefined ? undefined : state.load
+    const { count } = this.#sessions
+    const stored = cursor === undefined ? undefined : load
     this.#loads.begin(stored)
-    this.lanes.begin(stored === undefined ? undefined : state.cursor)
-    const cursor = state.cursor === undefined ? null : streamIdText(state.cursor)
+    this.lanes.begin(stored === undefined ? undefined : cursor)
     context.log.info(
-      { cursor, load: stored ?? null, session: this.#sessions },
+      { cursor: cursor === undefined ? null : streamIdText(cursor), load: stored ?? null, session: count },
       `${context.name}: the lease is ours`,
     )
-    this.#turn('active')
-    if (this.#sessions === 1) {
-      this.source.open({
-        lanes: this.lanes.lanes.map(({ spec }) => spec.name),
-        position: () => (this.#loads.hasData ? this.lanes.positions.newest : undefined),
-        receiver: intake({
-          lanes: this.lanes,
-          isOpen: () => this.#session !== undefined,
-          live: (after, resumed) => this.#following.live(after, resumed),
-          reload: (from, reason) => this.#following.reload(from, reason),
-          disconnected: () => this.#following.disconnected(),
-        }),
-      })
-    } else this.source.resume()
+    if (count > 1) this.source.resume()
+    else this.#openSource()
+  }
+
+  #openSource(): void {
+    this.source.open({
+      lanes: this.#laneNames,
+      position: () => (this.#loads.hasData ? this.lanes.positions.newest : undefined),
+      receiver: intake({
+        lanes: this.lanes,
+        isOpen: () => this.#sessions.current !== undefined,
+        live: (after, resumed) => this.#following.live(after, resumed),
+        reload: (from, reason) => this.#following.reload(from, reason),
+        disconnected: () => this.#following.disconnected(),
+      }),
+    })
   }
 
   /** Lets go of what is in memory. The source stands still until the next session, and then connects anew. */
-  #endSession(reason: Error): void {
-    if (this.#session === undefined) return
-    this.#session.controller.abort(reason)
-    this.#session = undefined
+  #end(reason: Error): void {
     this.#loads.end(reason)
     this.#following.isLive = false
     this.lanes.reset(reason)
@@ -307,9 +268,9 @@ export class Runtime {
   }
 
   #startLoad(from: StreamId | undefined, reason: string): void {
-    const session = this.#session
+    const session = this.#sessions.current
     if (session === undefined || from === undefined) return
-    this.#loads.start(from, reason, (error) => session.lost.resolve(error))
+    this.#loads.start(from, reason, session.lose)
   }
 
   #watchSink(): void {
@@ -329,11 +290,6 @@ export class Runtime {
       this.#ending.signal,
     ).finally(() => (this.#watching = false))
     this.#lifecycle.spawn('the watch of the sink', watched)
-  }
-
-  #turn(role: Role): void {
-    this.#role = role
-    this.#wake()
   }
 
   #wake(): void {

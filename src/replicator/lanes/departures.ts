@@ -128,7 +128,7 @@ export class Departures {
     const { batchSize, batchTimeoutMs, touchMs } = this.#options.settings
     const size = shard.waiting.size
     if (size >= batchSize) return 'size'
-    const hasLetters = shard === lane.shards[0] && lane.burials.length > 0
+    const hasLetters = shard === lane.shards[0] && lane.burials.size > 0
     if (size > 0 || hasLetters) {
       if (this.isDraining) return 'drain'
       if (isIdle) return 'idle'

@@ -9,7 +9,8 @@ import { REFUSED, type Breaker, type Generation } from '../../policy/breaker.ts'
 import type { Applied, Batch, DeadLetter } from '../contract.ts'
 import type { Trigger } from '../counters.ts'
 import { isAfter, type StreamId } from '../stream-id.ts'
-import type { Burial, Lane } from './lane.ts'
+import { letterOf, type Burial } from './burials.ts'
+import type { Lane } from './lane.ts'
 import type { LanesObserver } from './observer.ts'
 import type { Positions } from './positions.ts'
 import { MAX_LETTERS, type LanesSettings } from './settings.ts'
@@ -96,8 +97,7 @@ export class Flights {
     }
     const number = ++this.#batches
     const slots = shard.takeBatch(number, settings.maxBatchChanges, settings.maxBatchBytes)
-    const burials = shard === lane.shards[0] ? lane.burials.splice(0, MAX_LETTERS) : []
-    for (const burial of burials) burial.slot.batch = number
+    const burials = shard === lane.shards[0] ? lane.burials.take(MAX_LETTERS, number) : []
     const cursor = positions.cursor(number)
     lane.inFlight += 1
     lane.counters.batches[trigger] += 1
@@ -168,7 +168,10 @@ export class Flights {
       if (death === undefined) lane.complete(slot)
       else {
         lane.died(slot)
-        observer.dead(lane.spec.name, letterOf(lane, slot, death.reason, death.detail, clock.now()))
+        observer.dead(
+          lane.spec.name,
+          letterOf(lane.spec.name, slot.id, slot.at, death.reason, death.detail, '', clock.now()),
+        )
       }
     }
     for (const burial of burials) {
@@ -193,8 +196,7 @@ export class Flights {
     const { breaker, observer, clock, ended } = this.#options
     const now = clock.monotonic()
     lane.counters.failedBatches += 1
-    for (const burial of burials) burial.slot.batch = 0
-    lane.burials.unshift(...burials)
+    lane.burials.putBack(burials)
     lane.restore(shard, slots, false)
     if (hasCode(error, 'SLUICE_LEASE_LOST')) {
       breaker.ignored(flight.generation)
@@ -210,22 +212,4 @@ function timeout(ms: number): SluiceError {
   return new SluiceError('SLUICE_TIMEOUT', `a write to the sink took longer than ${ms} ms`, {
     retryable: true,
   })
-}
-
-function letterOf(
-  lane: Lane,
-  slot: Slot,
-  reason: DeadLetter['reason'],
-  detail: string,
-  timeMs: number,
-): DeadLetter {
-  return {
-    lane: lane.spec.name,
-    id: slot.id,
-    streamId: `${slot.at.ms}-${slot.at.seq}`,
-    reason,
-    detail,
-    text: '',
-    timeMs,
-  }
 }

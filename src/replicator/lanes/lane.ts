@@ -7,15 +7,16 @@
  *
  * Every message ends in exactly one way: processed (its effect is stored), skipped as older, or dead.
  */
-import type { DeadLetter, DeadReason, EntityData, LaneSpec } from '../contract.ts'
-import { DEAD_TEXT_LIMIT } from '../contract.ts'
+import type { DeadReason, EntityData, LaneSpec } from '../contract.ts'
 import { laneCounters } from '../counters.ts'
-import { isAfter, STREAM_START, streamIdText, type StreamId } from '../stream-id.ts'
-import { Cells } from './cells.ts'
+import { STREAM_START, type StreamId } from '../stream-id.ts'
+import { Burials, letterOf, type Burial } from './burials.ts'
+import { Holdings } from './holdings.ts'
 import type { Positions } from './positions.ts'
 import { Shard } from './shard.ts'
 import { Slot, SLOT_OVERHEAD, type Kind, type Put } from './slot.ts'
 import { hashOf, hashOfBytes } from './waiting.ts'
+import { Watermark } from './watermark.ts'
 
 export interface LaneLimits {
   readonly shards: number
@@ -24,11 +25,18 @@ export interface LaneLimits {
   readonly maxBytes: number
 }
 
-/** A dead letter on its way to the sink, with the slot that keeps the cursor behind it. */
-export interface Burial {
-  readonly letter: DeadLetter
-  readonly slot: Slot
-  readonly messages: number
+export interface LaneOptions {
+  readonly spec: LaneSpec
+  readonly limits: LaneLimits
+  readonly positions: Positions
+  /** Entities are parsed, and kept so. */
+  readonly keepsData: boolean
+  /** Milliseconds, for dead letters. */
+  readonly wallClock: () => number
+  /** Of the hashes. */
+  readonly seed: number
+  /** A message came that was not delivered before, though its id is below one that was. */
+  readonly onDisorder: (lane: Lane, at: StreamId) => void
 }
 
 export class Lane {
@@ -36,13 +44,7 @@ export class Lane {
   readonly limits: LaneLimits
   readonly counters = laneCounters()
   readonly shards: readonly Shard[]
-  burials: Burial[] = []
-  /** Changes that are held, those under way and set aside included. */
-  held = 0
-  heldBytes = 0
-  parked = 0
-  /** Rows that are not stored yet. */
-  rowsHeld = 0
+  readonly burials = new Burials()
   /** Batches under way. */
   inFlight = 0
   /** Where the look for the next batch begins. */
@@ -51,36 +53,42 @@ export class Lane {
   touchDueMs = 0
   /** The cursor that its place in the store is known to have. */
   storedCursor: StreamId | undefined
+  readonly #options: LaneOptions
   readonly #positions: Positions
+  readonly #holdings: Holdings
   readonly #keepsData: boolean
-  readonly #wallClock: () => number
   readonly #seed: number
-  /** Undefined where entities are parsed, and kept so. */
-  readonly #cells: Cells | undefined
-  readonly #onDisorder: (lane: Lane, at: StreamId) => void
+  /** Partials set aside: without a base, while a load is under way. */
+  readonly #parked = new Map<string, Slot>()
   /** Newest id that came for it. */
-  #newest: StreamId | undefined
+  readonly #newest = new Watermark()
 
-  constructor(
-    spec: LaneSpec,
-    limits: LaneLimits,
-    positions: Positions,
-    keepsData: boolean,
-    wallClock: () => number,
-    seed: number,
-    onDisorder: (lane: Lane, at: StreamId) => void,
-  ) {
+  constructor(options: LaneOptions) {
+    const { spec, limits, positions, keepsData, seed } = options
+    this.#options = options
     this.spec = spec
     this.limits = limits
     this.shards = Array.from({ length: limits.shards }, () => new Shard())
     this.#positions = positions
+    this.#holdings = new Holdings(positions, keepsData)
     this.#keepsData = keepsData
-    this.#wallClock = wallClock
     this.#seed = seed
-    this.#cells = keepsData ? undefined : new Cells()
-    this.#onDisorder = onDisorder
   }
 
+  /** Changes that are held, those under way and set aside included. */
+  get held(): number {
+    return this.#holdings.slots
+  }
+  get heldBytes(): number {
+    return this.#holdings.bytes
+  }
+  /** Rows that are not stored yet. */
+  get rowsHeld(): number {
+    return this.#holdings.rows
+  }
+  get parked(): number {
+    return this.#parked.size
+  }
   /** At its bound: nothing more should come, though it is taken if it does. */
   get full(): boolean {
     return this.held >= this.limits.maxChanges || this.heldBytes >= this.limits.maxBytes
@@ -112,15 +120,14 @@ export class Lane {
     at: StreamId,
     now: number,
   ): void {
-    const cells = this.#cells
+    const isUsual = !this.#keepsData && this.#parked.size === 0
     const hash = hashOfBytes(bytes, idFrom, idTo, this.#seed)
-    const shard = this.shards[hash % this.shards.length]!
-    const waits =
-      cells === undefined || this.parked > 0 ? undefined : shard.waiting.find(bytes, idFrom, idTo, hash)
+    const shard = this.#shardOf(hash)
+    const waits = isUsual ? shard.waiting.find(bytes, idFrom, idTo, hash) : undefined
     const before = waits?.bytes ?? 0
     const put = waits?.putBytes(bytes, from, to, at)
     const created =
-      waits === undefined && this.parked === 0 ? cells?.take(idTo - idFrom + to - from) : undefined
+      isUsual && waits === undefined ? this.#holdings.cell(idTo - idFrom + to - from) : undefined
     if (put === undefined && created === undefined) {
       // What is rare goes the way of texts.
       const id = bytes.toString('latin1', idFrom, idTo)
@@ -133,18 +140,18 @@ export class Lane {
     if (created !== undefined) {
       created.begin(bytes, idFrom, idTo, from, to, at, now, hash)
       this.#begin(shard, created, ascending, isNew)
-    } else this.#putOn(shard, waits!, put!, before, false, ascending, isNew)
+    } else this.#putOn(waits!, put!, before, false, ascending, isNew)
   }
 
   /** The stream goes on after `at`; undefined where that is not known yet. */
   begin(at: StreamId | undefined): void {
-    this.#newest = at
+    this.#newest.set(at)
   }
 
   /** A row of a load. */
   receiveRow(id: string, json: string, data: EntityData | undefined, at: StreamId, now: number): void {
     this.counters.rows += 1
-    this.rowsHeld += 1
+    this.#holdings.rows += 1
     const kept = this.#keepsData ? (data ?? (JSON.parse(json) as EntityData)) : undefined
     this.#take('full', id, json, kept, at, true, false, now)
   }
@@ -162,16 +169,16 @@ export class Lane {
     const slot = new Slot('delete', id, '', undefined, at ?? STREAM_START, false, now, 0)
     if (at === undefined) this.#positions.linkAfter(slot)
     else if (this.#arrive(at)) this.#positions.link(slot)
-    this.#bury(slot, 1, text, reason, detail)
+    this.#bury(slot, 1, at, text, reason, detail)
   }
 
   /** @returns whether it needs a place among the positions */
   #arrive(at: StreamId): boolean {
     const isNew = this.#positions.arrive(at)
-    if (this.#newest !== undefined && isAfter(at, this.#newest)) {
-      this.#newest = at
+    if (this.#newest.isKnown && this.#newest.isBefore(at)) {
+      this.#newest.set(at)
       // It did not come before, and yet the cursor may have passed it.
-      if (!isNew) this.#onDisorder(this, at)
+      if (!isNew) this.#options.onDisorder(this, at)
     }
     return isNew
   }
@@ -187,9 +194,9 @@ export class Lane {
     now: number,
   ): void {
     const hash = hashOf(id, this.#seed)
-    const shard = this.shards[hash % this.shards.length]!
+    const shard = this.#shardOf(hash)
     const ascending = shard.isAscending(at)
-    const slot = shard.waiting.get(id, hash) ?? (this.parked === 0 ? undefined : shard.parked.get(id))
+    const slot = shard.waiting.get(id, hash) ?? this.#parked.get(id)
     if (slot === undefined) {
       const created = new Slot(kind, id, json, data, at, fromLoad, now, hash)
       if (fromLoad) {
@@ -204,22 +211,21 @@ export class Lane {
     if (put === 'unmergeable') {
       const letter = new Slot('delete', id, '', undefined, at, false, now, 0)
       if (isNew) this.#positions.link(letter)
-      this.#bury(letter, 1, json, 'no-base', 'a partial after a delete')
+      this.#bury(letter, 1, at, json, 'no-base', 'a partial after a delete')
       return
     }
-    this.#putOn(shard, slot, put, before, fromLoad, ascending, isNew)
+    this.#putOn(slot, put, before, fromLoad, ascending, isNew)
   }
 
   #begin(shard: Shard, created: Slot, ascending: boolean, isNew: boolean): void {
     created.ascending = ascending
     if (isNew) this.#positions.link(created)
-    this.#hold(created)
+    this.#holdings.add(created)
     shard.waiting.append(created)
   }
 
   /** Something was put on a slot that waits. */
   #putOn(
-    shard: Shard,
     slot: Slot,
     put: Put,
     bytesBefore: number,
@@ -227,7 +233,7 @@ export class Lane {
     ascending: boolean,
     isNew: boolean,
   ): void {
-    this.heldBytes += slot.bytes - bytesBefore
+    this.#holdings.bytes += slot.bytes - bytesBefore
     if (fromLoad) slot.rows += 1
     if (put === 'older') {
       if (!fromLoad) this.counters.skipped += 1
@@ -239,23 +245,23 @@ export class Lane {
     }
     if (ascending) slot.ascending = true
     if (isNew) this.#positions.link(slot)
-    if (this.parked > 0 && slot.kind !== 'partial') this.#unpark(shard, slot)
+    if (slot.kind !== 'partial' && this.#parked.size > 0) this.#unpark(slot)
   }
 
   /** The effect of the slot is stored, or was not needed. */
   complete(slot: Slot): void {
-    this.#release(slot)
+    this.#holdings.release(slot)
     this.counters.processed += slot.messages
   }
 
   /** The sink kept it as a dead letter. */
   died(slot: Slot): void {
-    this.#release(slot)
+    this.#holdings.release(slot)
     this.counters.dead += slot.messages
   }
 
   buried(burial: Burial): void {
-    this.#release(burial.slot)
+    this.#holdings.release(burial.slot)
     this.counters.dead += burial.messages
   }
 
@@ -270,35 +276,34 @@ export class Lane {
         shard.waiting.remove(newer)
         this.#combine(slot, newer)
       }
-      if (parks && slot.kind === 'partial') {
-        shard.parked.set(slot.id, slot)
-        this.parked += 1
-      } else front.push(slot)
+      if (parks && slot.kind === 'partial') this.#parked.set(slot.id, slot)
+      else front.push(slot)
     }
     shard.waiting.prepend(front)
   }
 
   /** The load is over: what was set aside goes out again. */
   unparkAll(): void {
-    for (const shard of this.shards) {
-      for (const slot of shard.parked.values()) this.#unpark(shard, slot)
-    }
+    for (const slot of this.#parked.values()) this.#unpark(slot)
   }
 
   /** Lets everything go: it comes again from the cursor. */
   clear(): void {
     for (const shard of this.shards) {
       for (const slot of shard.waiting) this.counters.returned += slot.messages
-      for (const slot of shard.parked.values()) this.counters.returned += slot.messages
       shard.waiting.clear()
-      shard.parked.clear()
       shard.batch = 0
     }
-    this.#cells?.clear()
-    for (const burial of this.burials) this.counters.returned += burial.messages
-    this.burials = []
-    this.held = this.heldBytes = this.parked = this.rowsHeld = this.inFlight = 0
+    for (const slot of this.#parked.values()) this.counters.returned += slot.messages
+    this.#parked.clear()
+    this.counters.returned += this.burials.clear()
+    this.#holdings.clear()
+    this.inFlight = 0
     this.storedCursor = undefined
+  }
+
+  #shardOf(hash: number): Shard {
+    return this.shards[hash % this.shards.length]!
   }
 
   #combine(slot: Slot, newer: Slot): void {
@@ -306,64 +311,37 @@ export class Lane {
     const put = slot.absorb(newer, this.#keepsData)
     if (put === 'unmergeable') {
       // Its place among the positions stays with the letter.
-      this.#bury(newer, newer.messages, newer.json, 'no-base', 'a partial after a delete', true)
+      this.#bury(newer, newer.messages, newer.at, newer.json, 'no-base', 'a partial after a delete', true)
     } else {
       if (put === 'older') {
         this.counters.skipped += newer.messages
         slot.rows += newer.rows
       } else this.counters.conflated += newer.messages
       this.#positions.takeOver(slot, newer)
-      this.#cells?.give(newer)
-      this.held -= 1
-      this.heldBytes -= newer.bytes
+      this.#holdings.drop(newer)
     }
-    this.heldBytes += slot.bytes - before
+    this.#holdings.bytes += slot.bytes - before
   }
 
-  #unpark(shard: Shard, slot: Slot): void {
-    if (!shard.parked.delete(slot.id)) return
-    this.parked -= 1
-    shard.waiting.append(slot)
-  }
-
-  #hold(slot: Slot): void {
-    this.held += 1
-    this.heldBytes += slot.bytes
-  }
-
-  #release(slot: Slot): void {
-    this.held -= 1
-    this.heldBytes -= slot.bytes
-    this.rowsHeld -= slot.rows
-    this.#positions.unlink(slot)
-    this.#cells?.give(slot)
+  #unpark(slot: Slot): void {
+    if (this.#parked.delete(slot.id)) this.#shardOf(slot.hash).waiting.append(slot)
   }
 
   #bury(
     slot: Slot,
     messages: number,
+    at: StreamId | undefined,
     text: string,
     reason: DeadReason,
     detail: string,
     isHeld = false,
   ): void {
-    const kept = text.length > DEAD_TEXT_LIMIT ? text.slice(0, DEAD_TEXT_LIMIT) : text
-    if (isHeld) this.heldBytes -= slot.bytes
-    slot.bytes = SLOT_OVERHEAD + kept.length
-    if (isHeld) this.heldBytes += slot.bytes
-    else this.#hold(slot)
-    this.burials.push({
-      slot,
-      messages,
-      letter: {
-        lane: this.spec.name,
-        id: slot.id,
-        streamId: slot.at === STREAM_START ? '' : streamIdText(slot.at),
-        reason,
-        detail,
-        text: kept,
-        timeMs: this.#wallClock(),
-      },
-    })
+    const time = this.#options.wallClock()
+    const letter = letterOf(this.spec.name, slot.id, at, reason, detail, text, time)
+    if (isHeld) this.#holdings.bytes -= slot.bytes
+    slot.bytes = SLOT_OVERHEAD + letter.text.length
+    if (isHeld) this.#holdings.bytes += slot.bytes
+    else this.#holdings.add(slot)
+    this.burials.add({ slot, messages, letter })
   }
 }

@@ -61,19 +61,19 @@ export class Lanes {
     const seed = Math.floor(options.random() * 2 ** 32)
     this.lanes = specs.map(
       (spec) =>
-        new Lane(
+        new Lane({
           spec,
-          {
+          limits: {
             shards: settings.shards,
             maxChanges: settings.maxChanges[spec.name] ?? DEFAULT_MAX_CHANGES,
             maxBytes: settings.maxLaneBytes,
           },
-          this.positions,
+          positions: this.positions,
           keepsData,
-          () => clock.now(),
+          wallClock: () => clock.now(),
           seed,
-          (lane, at) => options.observer.disorder(lane.spec.name, at),
-        ),
+          onDisorder: (lane, at) => options.observer.disorder(lane.spec.name, at),
+        }),
     )
     this.#departures = new Departures({
       ...options,
@@ -152,10 +152,7 @@ export class Lanes {
    * follows has it, while a later partial on top of it would look newer than its row and lack what was missed.
    */
   gap(from: StreamId, reason: Error): void {
-    const letters = this.lanes.map((lane) => {
-      const waiting = lane.burials.map(({ letter }) => letter)
-      return [...this.#flights.lettersOf(lane), ...waiting]
-    })
+    const letters = this.lanes.map((lane) => [...this.#flights.lettersOf(lane), ...lane.burials.letters])
     this.reset(reason)
     this.begin(from)
     const now = this.turn()

@@ -6,20 +6,21 @@
  * none is left, the newest id delivered. Memory goes with the keys that wait and not with the messages, also when
  * millions of them were put together during an outage.
  */
-import { isAfter, type StreamId } from '../stream-id.ts'
+import type { StreamId } from '../stream-id.ts'
 import type { Slot } from './slot.ts'
+import { Watermark } from './watermark.ts'
 
 export class Positions {
   #first: Slot | undefined
   #last: Slot | undefined
   /** Newest id delivered. */
-  #newest: StreamId | undefined
+  readonly #newest = new Watermark()
   /** The one before it: a bulk message has several entities with one id. */
-  #beforeNewest: StreamId | undefined
+  readonly #beforeNewest = new Watermark()
 
   /** Newest id that was delivered; undefined where nothing was. */
   get newest(): StreamId | undefined {
-    return this.#newest
+    return this.#newest.id
   }
 
   /** Forgets everything: the next id follows `at`. Slots that were linked are not any more. */
@@ -31,30 +32,31 @@ export class Positions {
       slot = later
     }
     this.#first = this.#last = undefined
-    this.#newest = this.#beforeNewest = at
+    this.#newest.set(at)
+    this.#beforeNewest.set(at)
   }
 
   /** An id was delivered. @returns whether it had not been passed before: what comes again needs no place */
   arrive(at: StreamId): boolean {
     const newest = this.#newest
-    if (newest === undefined || isAfter(at, newest)) {
-      this.#beforeNewest = newest
-      this.#newest = at
+    if (newest.isBefore(at)) {
+      this.#beforeNewest.follow(newest)
+      newest.set(at)
       return true
     }
-    return at.ms === newest.ms && at.seq === newest.seq
+    return newest.is(at)
   }
 
   /** The last place is for this slot, whose message has just arrived. Nothing happens when it has a place already. */
   link(slot: Slot): void {
     if (slot.linked) return
-    slot.before = this.#beforeNewest
+    slot.before.follow(this.#beforeNewest)
     this.#append(slot)
   }
 
   /** A place after everything that arrived, for what has no id of its own. */
   linkAfter(slot: Slot): void {
-    slot.before = this.#newest
+    slot.before.follow(this.#newest)
     this.#append(slot)
   }
 
@@ -77,7 +79,7 @@ export class Positions {
       return
     }
     const { earlier, later } = other
-    slot.before = other.before
+    slot.before.follow(other.before)
     slot.earlier = earlier
     slot.later = later
     slot.linked = true
@@ -94,7 +96,7 @@ export class Positions {
     let slot = this.#first
     // A batch takes the oldest first, so that only its own are passed here.
     while (slot !== undefined && batch !== 0 && slot.batch === batch) slot = slot.later
-    return slot === undefined ? this.#newest : slot.before
+    return (slot?.before ?? this.#newest).id
   }
 
   #append(slot: Slot): void {

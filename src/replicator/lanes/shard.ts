@@ -1,22 +1,21 @@
 /** A part of a lane's keys: its changes that wait, and the one batch of them that is under way. */
-import { isAfter, STREAM_START, type StreamId } from '../stream-id.ts'
+import type { StreamId } from '../stream-id.ts'
 import type { Slot } from './slot.ts'
 import { Waiting } from './waiting.ts'
+import { Watermark } from './watermark.ts'
 
 export class Shard {
   readonly waiting = new Waiting()
-  /** Partials without a base, set aside while a load is under way. */
-  readonly parked = new Map<string, Slot>()
   /** Number of the batch under way; 0 for none. */
   batch = 0
   /** Highest id that ever came for it: also what was let go may have reached the store. */
-  highest: StreamId = STREAM_START
+  readonly #highest = new Watermark()
 
   /** Was nothing newer there before this? */
   isAscending(at: StreamId): boolean {
-    if (isAfter(this.highest, at)) return false
-    this.highest = at
-    return true
+    const isHigher = this.#highest.isBefore(at)
+    if (isHigher) this.#highest.set(at)
+    return isHigher || this.#highest.is(at)
   }
 
   /** Takes the oldest changes into a batch. */

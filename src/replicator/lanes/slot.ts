@@ -14,6 +14,7 @@ import type { Change, EntityData } from '../contract.ts'
 import { joinInto, mergeInto } from '../merge.ts'
 import { isAfter, STREAM_START, type StreamId } from '../stream-id.ts'
 import { idOf, jsonOf, type Cell } from './cell.ts'
+import { Watermark } from './watermark.ts'
 
 export type Kind = Change['kind']
 
@@ -42,7 +43,10 @@ export class Slot implements Change {
   /** Number of the batch that carries it; 0 while it waits. */
   batch = 0
   kind: Kind
-  at: StreamId
+  // Stream ids as numbers: objects of them are held longer than the collector's first look, and with those of thousands of
+  // keys it then takes more memory for all that is new.
+  #ms: number
+  #seq: number
   ascending: boolean
   fromLoad: boolean
   /** Undefined while the text has to be made of the cell, or of `data`. */
@@ -53,7 +57,8 @@ export class Slot implements Change {
   receivedMs: number
   /** Place among the positions; they belong to `Positions`. */
   linked = false
-  before: StreamId | undefined = undefined
+  /** The id that was delivered right before its first message. */
+  readonly before = new Watermark()
   earlier: Slot | undefined = undefined
   later: Slot | undefined = undefined
   data: EntityData | undefined
@@ -72,7 +77,8 @@ export class Slot implements Change {
     this.hash = hash
     this.kind = kind
     this.#id = id
-    this.at = at
+    this.#ms = at.ms
+    this.#seq = at.seq
     this.data = data
     this.fromLoad = fromLoad
     this.ascending = false
@@ -86,6 +92,14 @@ export class Slot implements Change {
     const slot = new Slot('full', '', '', undefined, STREAM_START, false, 0, 0)
     slot.cell = cell
     return slot
+  }
+
+  get at(): StreamId {
+    return { ms: this.#ms, seq: this.#seq }
+  }
+  set at({ ms, seq }: StreamId) {
+    this.#ms = ms
+    this.#seq = seq
   }
 
   get id(): string {
