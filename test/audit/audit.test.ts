@@ -5,12 +5,10 @@ import type { Audit, AuditEntry } from '../../src/audit/api.ts'
 import { audit, type AuditOptions } from '../../src/audit/index.ts'
 import { postgres, type Postgres, type Transaction } from '../../src/components/postgres/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { startFaultProxy } from '../../src/testing/fault-proxy.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { databaseProxy } from '../support/database-proxy.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 120_000 }
+const options = { timeout: 120_000 }
 
 interface Opened extends AsyncDisposable {
   readonly api: Audit
@@ -43,7 +41,7 @@ const entry = (n: number, more: Partial<AuditEntry> = {}): AuditEntry => ({
 })
 
 test('records are gathered, stored with their values, and found page by page', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using a = await open(own.dsn)
   const stored = await Promise.all(Array.from({ length: 250 }, (_, n) => a.api.record(entry(n))))
   assert.equal(new Set(stored.map(({ id }) => id)).size, 250)
@@ -73,7 +71,7 @@ test('records are gathered, stored with their values, and found page by page', o
 })
 
 test('a record commits with its transaction, and a rolled back one records nothing', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using a = await open(own.dsn)
   await a.db.transaction(async (tx) => void (await a.api.record(entry(1), { tx })))
   await assert.rejects(
@@ -98,7 +96,7 @@ test(
   'secrets are taken out, control characters are data, and what is too large or no JSON is refused',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using a = await open(own.dsn, { maxSize: 1_000 })
     const evil = 'ann\r\n\u001B[31mroot: deleted everything'
     await a.api.record(
@@ -128,7 +126,7 @@ test(
 )
 
 test('the table refuses changes, deletes and truncation', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using a = await open(own.dsn)
   await a.api.record(entry(1))
   for (const sql of [
@@ -146,7 +144,7 @@ test('the table refuses changes, deletes and truncation', options, async () => {
 })
 
 test('retention deletes what is old and has no chain', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   {
     await using a = await open(own.dsn)
     const insert = `insert into sluice.audit (actor, action, subject, at, chain, prev)
@@ -184,7 +182,7 @@ test(
   'concurrent writers of two processes keep one chain, in transactions and gathered',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using a = await open(own.dsn)
     await using b = await open(own.dsn)
     const writes = Array.from({ length: 60 }, async (_, n) => {
@@ -204,7 +202,7 @@ test(
 )
 
 test('verify names the first record that was changed, deleted, inserted or cut off', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using a = await open(own.dsn)
   const fill = async (chain: string): Promise<readonly string[]> => {
     const ids: string[] = []
@@ -266,15 +264,12 @@ test(
   'a record waits for a database that is away, and rejects with a code when that lasts',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
-    const url = new URL(own.dsn)
-    const target = { host: url.hostname, port: Number(url.port === '' ? 5432 : url.port) }
-    await using proxy = await startFaultProxy({ target })
-    url.hostname = proxy.host
-    url.port = String(proxy.port)
+    await using own = await durableDatabase()
+    await using faulty = await databaseProxy(own.dsn)
+    const { proxy } = faulty
     await using observer = await open(own.dsn)
-    await using a = await open(url.href, { timeout: '1s' })
-    await using patient = await open(url.href, { timeout: '60s' })
+    await using a = await open(faulty.dsn, { timeout: '1s' })
+    await using patient = await open(faulty.dsn, { timeout: '60s' })
     await a.api.record(entry(1))
     await proxy.refuse()
     proxy.reset()
@@ -300,13 +295,10 @@ test(
 for (const chain of [undefined, 'ledger'] as const) {
   const what = chain === undefined ? 'a record' : 'a record of a chain'
   test(`${what} whose answer is lost is sent again, and stored once`, options, async () => {
-    await using own = await ownDatabase(server.url)
-    const url = new URL(own.dsn)
-    const target = { host: url.hostname, port: Number(url.port === '' ? 5432 : url.port) }
-    await using proxy = await startFaultProxy({ target })
-    url.hostname = proxy.host
-    url.port = String(proxy.port)
-    await using a = await open(url.href, { timeout: '60s' })
+    await using own = await durableDatabase()
+    await using faulty = await databaseProxy(own.dsn)
+    const { proxy } = faulty
+    await using a = await open(faulty.dsn, { timeout: '60s' })
     const before = await a.api.record(entry(1), { chain })
     const lost = Promise.withResolvers<void>()
     for (const connection of proxy.connections) {
@@ -337,7 +329,7 @@ for (const chain of [undefined, 'ledger'] as const) {
 }
 
 test('what is no transaction is refused before anything is stored', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using here = await open(own.dsn)
   const tx = here.db as unknown as Transaction
   await assert.rejects(here.api.record(entry(1), { tx }), {

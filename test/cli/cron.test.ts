@@ -3,16 +3,13 @@ import { test } from 'node:test'
 import { leakCheck } from '../../src/testing/leak-check.ts'
 import { openNode } from '../cron/cluster-support.ts'
 import { until } from '../events/support.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { inProcess } from './command.ts'
 
 leakCheck()
 
-const server = await serverAt('postgres')
-
-test('a schedule is listed, run by hand once a key, paused and resumed', { skip: server.skip }, async () => {
-  await using database = await ownDatabase(server.url)
+test('a schedule is listed, run by hand once a key, paused and resumed', async () => {
+  await using database = await durableDatabase()
   const ran = Promise.withResolvers<string>()
   await using node = await openNode(database.dsn, (api) =>
     api.schedule('report', '0 0 1 1 *', ({ name }) => ran.resolve(name)),
@@ -44,8 +41,8 @@ test('a schedule is listed, run by hand once a key, paused and resumed', { skip:
   assert.match(unknown.err, /reprot/)
 })
 
-test('a schedule is given another expression, and removed after a yes', { skip: server.skip }, async () => {
-  await using database = await ownDatabase(server.url)
+test('a schedule is given another expression, and removed after a yes', async () => {
+  await using database = await durableDatabase()
   await using node = await openNode(database.dsn, (api) =>
     api.schedule('report', '0 0 1 1 *', () => {}, { timezone: 'Europe/Berlin', missed: 'once' }),
   )

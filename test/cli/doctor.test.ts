@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { ownDatabase } from '../support/own-database.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { serverAt } from '../support/servers.ts'
 import { temporaryDirectory } from '../config/support.ts'
 import { PROGRAMS, sluice } from './command.ts'
@@ -26,52 +26,44 @@ interface Report {
 }
 
 const redis = await serverAt('redis')
-const postgres = await serverAt('postgres')
 
-test(
-  'doctor connects to real servers and shows version and latency',
-  { skip: redis.skip || postgres.skip },
-  async () => {
-    const { code, out, err } = await sluice(['doctor', 'exported.ts', '--json'], {
-      env: { POSTGRES_DSN: postgres.url, REDIS_ADDR: redis.url },
-    })
-    assert.equal(code, 0, out + err)
-    const report = JSON.parse(out) as Report
-    assert.equal(report.ok, true)
-    assert.deepEqual(
-      report.components.map((each) => [each.name, each.state]),
-      [
-        ['db', 'ok'],
-        ['cache', 'ok'],
-      ],
-    )
-    for (const each of report.components) {
-      assert.ok((each.connectMs ?? 0) > 0 && (each.latencyMs ?? 0) > 0, each.name)
-      assert.match(each.version ?? '', /^\d+\.\d+/, each.name)
-    }
-  },
-)
+test('doctor connects to real servers and shows version and latency', { skip: redis.skip }, async () => {
+  await using database = await durableDatabase()
+  const { code, out, err } = await sluice(['doctor', 'exported.ts', '--json'], {
+    env: { POSTGRES_DSN: database.dsn, REDIS_ADDR: redis.url },
+  })
+  assert.equal(code, 0, out + err)
+  const report = JSON.parse(out) as Report
+  assert.equal(report.ok, true)
+  assert.deepEqual(
+    report.components.map((each) => [each.name, each.state]),
+    [
+      ['db', 'ok'],
+      ['cache', 'ok'],
+    ],
+  )
+  for (const each of report.components) {
+    assert.ok((each.connectMs ?? 0) > 0 && (each.latencyMs ?? 0) > 0, each.name)
+    assert.match(each.version ?? '', /^\d+\.\d+/, each.name)
+  }
+})
 
-test(
-  'doctor looks for the tables of what lives in a database, and registers no worker',
-  { skip: postgres.skip },
-  async () => {
-    await using database = await ownDatabase(postgres.url)
-    const env = { POSTGRES_DSN: database.dsn }
-    const before = await sluice(['doctor', 'durable.ts'], { env })
-    assert.equal(before.code, 0, before.out + before.err)
-    for (const [name, kind] of [
-      ['work', 'jobs'],
-      ['news', 'events'],
-      ['clock', 'cron'],
-    ]) {
-      assert.match(before.out, new RegExp(`^ok +${name} +\\(${kind}\\) +no tables yet, connected in`, 'm'))
-    }
-    assert.equal((await sluice(['migrate'], { env })).code, 0)
-    const after = await sluice(['doctor', 'durable.ts'], { env })
-    assert.match(after.out, /^ok +work +\(jobs\) +tables of version \d+, connected in/m)
-  },
-)
+test('doctor looks for the tables of what lives in a database, and registers no worker', async () => {
+  await using database = await durableDatabase()
+  const env = { POSTGRES_DSN: database.dsn }
+  const before = await sluice(['doctor', 'durable.ts'], { env })
+  assert.equal(before.code, 0, before.out + before.err)
+  for (const [name, kind] of [
+    ['work', 'jobs'],
+    ['news', 'events'],
+    ['clock', 'cron'],
+  ]) {
+    assert.match(before.out, new RegExp(`^ok +${name} +\\(${kind}\\) +no tables yet, connected in`, 'm'))
+  }
+  assert.equal((await sluice(['migrate'], { env })).code, 0)
+  const after = await sluice(['doctor', 'durable.ts'], { env })
+  assert.match(after.out, /^ok +work +\(jobs\) +tables of version \d+, connected in/m)
+})
 
 test('doctor starts the embedded database of a program, and leaves nothing running', async () => {
   await using directory = await temporaryDirectory()

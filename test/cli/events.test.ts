@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { event } from '../../src/events/index.ts'
 import { leakCheck } from '../../src/testing/leak-check.ts'
-import { anything, place, Seen, skip, until, type Place } from '../events/support.ts'
+import { anything, place, Seen, until, type Place } from '../events/support.ts'
 import { inProcess, type Finished } from './command.ts'
 
 leakCheck()
@@ -13,7 +13,7 @@ function call(at: Place, ...args: readonly string[]): Promise<Omit<Finished, 'si
   return inProcess(['events', ...args], { POSTGRES_DSN: at.dsn })
 }
 
-test('a dead letter is shown, counted, and delivered again', { skip }, async () => {
+test('a dead letter is shown, counted, and delivered again', async () => {
   await using at = await place()
   const peer = await at.peer()
   const done = new Seen<number>()
@@ -53,7 +53,7 @@ test('a dead letter is shown, counted, and delivered again', { skip }, async () 
   assert.match(gone.err, /1 id left/)
 })
 
-test('replay hands a subscription its past, and pause holds it', { skip }, async () => {
+test('replay hands a subscription its past, and pause holds it', async () => {
   await using at = await place()
   const peer = await at.peer()
   const seen = new Seen<string | undefined>()
@@ -82,7 +82,7 @@ test('replay hands a subscription its past, and pause holds it', { skip }, async
   assert.equal(noFrom.code, 64)
 })
 
-test('remove takes out a subscription that no process has, after a yes', { skip }, async () => {
+test('remove takes out a subscription that no process has, after a yes', async () => {
   await using at = await place()
   const peer = await at.peer()
   const reader = peer.events.subscribe(Created, 'old', () => {})
@@ -104,7 +104,7 @@ test('remove takes out a subscription that no process has, after a yes', { skip 
   assert.deepEqual(await peer.events.lag(), [])
 })
 
-test('a delivery that waits is listed, shown with its errors, and tried at once', { skip }, async () => {
+test('a delivery that waits is listed, shown with its errors, and tried at once', async () => {
   await using at = await place()
   // Its next attempt is far away.
   const peer = await at.peer({}, { random: () => 0.9 })

@@ -4,8 +4,8 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import { job, noRetry, type Jobs } from '../../src/jobs/index.ts'
 import { leakCheck } from '../../src/testing/leak-check.ts'
-import { eventually, server, skip, testJobs, type TestJobs } from '../jobs/support.ts'
-import { ownDatabase } from '../support/own-database.ts'
+import { eventually, testJobs, type TestJobs } from '../jobs/support.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { inProcess, sluice, type Finished } from './command.ts'
 
 leakCheck()
@@ -44,7 +44,7 @@ async function deadIds(jobs: Jobs): Promise<readonly string[]> {
   return (await jobs.deadLetters.list()).map(({ id }) => id).toSorted((a, b) => Number(a) - Number(b))
 }
 
-test('stats and list show what waits, and no worker registers to look', { skip }, async () => {
+test('stats and list show what waits, and no worker registers to look', async () => {
   await using it = await testJobs()
   const { id } = await it.jobs.enqueue(Mail, { to: 'ada' }, { delay: '1h', key: 'k' })
   await it.jobs.enqueue(Resize, { path: '/a' })
@@ -71,7 +71,7 @@ test('stats and list show what waits, and no worker registers to look', { skip }
   assert.equal(row?.n, 1)
 })
 
-test('a dead letter is shown with its data, its errors and no control characters', { skip }, async () => {
+test('a dead letter is shown with its data, its errors and no control characters', async () => {
   await using it = await testJobs()
   const [id = ''] = await withDead(it)
   const dead = await call(it, 'dead', '--job', 'mail')
@@ -92,7 +92,7 @@ test('a dead letter is shown with its data, its errors and no control characters
   assert.match(none.err, /there is no job 999999/)
 })
 
-test('what would touch every dead letter needs --yes, and says how many there are', { skip }, async () => {
+test('what would touch every dead letter needs --yes, and says how many there are', async () => {
   await using it = await testJobs()
   const ids = await withDead(it)
   for (const action of ['drop', 'redrive']) {
@@ -113,7 +113,7 @@ test('what would touch every dead letter needs --yes, and says how many there ar
   assert.deepEqual(await deadIds(it.jobs), [])
 })
 
-test('drop takes ids and times, and leaves the others', { skip }, async () => {
+test('drop takes ids and times, and leaves the others', async () => {
   await using it = await testJobs()
   const [first = '', ...others] = await withDead(it)
   assert.deepEqual(await json(it, 'drop', '--before', '1h'), { dropped: 0 })
@@ -121,7 +121,7 @@ test('drop takes ids and times, and leaves the others', { skip }, async () => {
   assert.deepEqual(await deadIds(it.jobs), others)
 })
 
-test('retry puts dead letters back for the processes that run', { skip }, async () => {
+test('retry puts dead letters back for the processes that run', async () => {
   await using it = await testJobs({ pollInterval: '1h' })
   const [first = '', second = '', third = ''] = await withDead(it)
   const done = Promise.withResolvers<string>()
@@ -135,7 +135,7 @@ test('retry puts dead letters back for the processes that run', { skip }, async 
   assert.match(again.err, /1 id not put back/)
 })
 
-test('redrive stops after canaries that fail again', { skip }, async () => {
+test('redrive stops after canaries that fail again', async () => {
   await using it = await testJobs()
   await withDead(it)
   it.jobs.handle(Mail, () => {
@@ -148,7 +148,7 @@ test('redrive stops after canaries that fail again', { skip }, async () => {
   assert.match(err, /failed again: the others stay dead/)
 })
 
-test('cancel aborts what runs elsewhere', { skip }, async () => {
+test('cancel aborts what runs elsewhere', async () => {
   await using it = await testJobs()
   const started = Promise.withResolvers<void>()
   const aborted = Promise.withResolvers<void>()
@@ -166,7 +166,7 @@ test('cancel aborts what runs elsewhere', { skip }, async () => {
   await aborted.promise
 })
 
-test('pause and resume act on a queue that is there, and a mistyped one is told', { skip }, async () => {
+test('pause and resume act on a queue that is there, and a mistyped one is told', async () => {
   await using it = await testJobs()
   await it.jobs.enqueue(Mail, { to: 'ada' })
   const wrong = await call(it, 'pause', 'mial')
@@ -182,7 +182,7 @@ test('pause and resume act on a queue that is there, and a mistyped one is told'
   assert.equal((await it.jobs.stats())[0]?.paused, false)
 })
 
-test('with a program its own database is used, and its migrations do not run', { skip }, async () => {
+test('with a program its own database is used, and its migrations do not run', async () => {
   await using it = await testJobs()
   await it.jobs.enqueue(Mail, { to: 'ada' })
   const { code, out, err } = await sluice(['jobs', 'durable.ts', 'list'], { env: { POSTGRES_DSN: it.dsn } })
@@ -194,8 +194,8 @@ test('with a program its own database is used, and its migrations do not run', {
   assert.match(dsn.out, /mail +ready/)
 })
 
-test('a database without the tables is told with what makes them', { skip }, async () => {
-  await using database = await ownDatabase(server.url)
+test('a database without the tables is told with what makes them', async () => {
+  await using database = await durableDatabase()
   const { code, err } = await inProcess(['jobs', 'list'], { POSTGRES_DSN: database.dsn })
   assert.equal(code, 1)
   assert.match(err, /SLUICE_NOT_READY: postgres: there are no tables of sluice .*\n.*sluice migrate/)

@@ -3,39 +3,31 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import pg from 'pg'
 import { leakCheck } from '../../src/testing/leak-check.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { inProcess, sluice } from './command.ts'
 
 leakCheck()
 
-const server = await serverAt('postgres')
-const { skip } = server
+test('migrate makes the tables and runs what the app brings, and --check says what is pending', async () => {
+  await using database = await durableDatabase()
+  const env = { POSTGRES_DSN: database.dsn }
+  const before = await sluice(['migrate', 'durable.ts', '--check'], { env })
+  assert.equal(before.code, 1, before.err)
+  assert.match(before.out, /^tables of sluice: pending: none to version \d+$/m)
+  assert.match(before.out, /^the app's migrations: pending: 001_todos$/m)
+  const done = await sluice(['migrate', 'durable.ts', '--json'], { env })
+  assert.equal(done.code, 0, done.err)
+  const report = JSON.parse(done.out) as { tables: { from: number; to: number }; migrations: string[] }
+  assert.equal(report.tables.from, 0)
+  assert.deepEqual(report.migrations, ['001_todos', '002_done'])
+  const after = await sluice(['migrate', 'durable.ts', '--check'], { env })
+  assert.equal(after.code, 0, after.out + after.err)
+  // The tables alone, by the database's address.
+  assert.equal((await inProcess(['migrate', '--check'], env)).code, 0)
+})
 
-test(
-  'migrate makes the tables and runs what the app brings, and --check says what is pending',
-  { skip },
-  async () => {
-    await using database = await ownDatabase(server.url)
-    const env = { POSTGRES_DSN: database.dsn }
-    const before = await sluice(['migrate', 'durable.ts', '--check'], { env })
-    assert.equal(before.code, 1, before.err)
-    assert.match(before.out, /^tables of sluice: pending: none to version \d+$/m)
-    assert.match(before.out, /^the app's migrations: pending: 001_todos$/m)
-    const done = await sluice(['migrate', 'durable.ts', '--json'], { env })
-    assert.equal(done.code, 0, done.err)
-    const report = JSON.parse(done.out) as { tables: { from: number; to: number }; migrations: string[] }
-    assert.equal(report.tables.from, 0)
-    assert.deepEqual(report.migrations, ['001_todos', '002_done'])
-    const after = await sluice(['migrate', 'durable.ts', '--check'], { env })
-    assert.equal(after.code, 0, after.out + after.err)
-    // The tables alone, by the database's address.
-    assert.equal((await inProcess(['migrate', '--check'], env)).code, 0)
-  },
-)
-
-test('migrate without a program makes the tables of sluice alone, and twice is once', { skip }, async () => {
-  await using database = await ownDatabase(server.url)
+test('migrate without a program makes the tables of sluice alone, and twice is once', async () => {
+  await using database = await durableDatabase()
   const args = ['migrate', '--dsn', database.dsn]
   assert.match((await inProcess(args, {})).out, /^tables of sluice: done: none to version/m)
   assert.match(
@@ -44,8 +36,8 @@ test('migrate without a program makes the tables of sluice alone, and twice is o
   )
 })
 
-test('tables of a newer version are refused, by migrate as by the others', { skip }, async () => {
-  await using database = await ownDatabase(server.url)
+test('tables of a newer version are refused, by migrate as by the others', async () => {
+  await using database = await durableDatabase()
   const env = { POSTGRES_DSN: database.dsn }
   await inProcess(['migrate'], env)
   const client = new pg.Client({ connectionString: database.dsn })

@@ -3,29 +3,25 @@ import { postgres } from '../../src/components/postgres/index.ts'
 import { cron } from '../../src/cron/index.ts'
 import { componentConformance } from '../../src/testing/component-conformance.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { soakCycles } from '../support/soak.ts'
 
 const stack = new AsyncDisposableStack()
 after(() => stack.disposeAsync())
-const server = await serverAt('postgres')
 
-if (server.skip === false) {
-  const { dsn } = stack.use(await ownDatabase(server.url))
-  const db = stack.use(await connectComponent(postgres({ dsn, maxOpenConns: 4 }), { name: 'db' }))
-  componentConformance({
-    name: 'cron in the cluster',
-    definition: () => cron({ pollInterval: '250ms' }),
-    operation: async (api, signal) => {
-      try {
-        api.schedule('noop', '@yearly', () => {})
-      } catch {
-        // Registered by an operation before.
-      }
-      await api.runNow('noop', { signal })
-    },
-    open: { required: { postgres: db.api } },
-    cycles: soakCycles(3, 100),
-  })
-}
+const { dsn } = stack.use(await durableDatabase())
+const db = stack.use(await connectComponent(postgres({ dsn, maxOpenConns: 4 }), { name: 'db' }))
+componentConformance({
+  name: 'cron in the cluster',
+  definition: () => cron({ pollInterval: '250ms' }),
+  operation: async (api, signal) => {
+    try {
+      api.schedule('noop', '@yearly', () => {})
+    } catch {
+      // Registered by an operation before.
+    }
+    await api.runNow('noop', { signal })
+  },
+  open: { required: { postgres: db.api } },
+  cycles: soakCycles(3, 100),
+})

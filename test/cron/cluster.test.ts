@@ -3,12 +3,10 @@ import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { test } from 'node:test'
 import type { Cron, CronRun } from '../../src/cron/api.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { Ledger, openNode } from './cluster-support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 
 /** Resolves when a run of this process was written down as ended, `count` times. */
 function finished(count: number): { readonly done: Promise<void>; stop(): void } {
@@ -27,7 +25,7 @@ async function statesOf(api: Cron, name: string): Promise<readonly CronRun['stat
 }
 
 test('three schedulers of one schedule: each slot has one effect', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   const ledger = new Ledger()
   const register =
     (node: string) =>
@@ -52,7 +50,7 @@ test('three schedulers of one schedule: each slot has one effect', options, asyn
 })
 
 test('fifty calls of runNow with one key from two processes are one run', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   const ledger = new Ledger()
   const register = (api: Cron): void => api.schedule('digest', '@yearly', () => ledger.add('ran'))
   await using a = await openNode(own.dsn, register)
@@ -77,7 +75,7 @@ test(
   'overlap holds over processes: with queue runs follow each other, with skip they are left out',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     let running = 0
     let most = 0
     const release = Promise.withResolvers<void>()
@@ -112,7 +110,7 @@ test(
   'pause, resume and remove hold for all processes; the expression registered last wins',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     const ledger = new Ledger()
     const fn = ({ name }: { readonly name: string }): void => ledger.add(name)
     await using a = await openNode(own.dsn, (api) => api.schedule('tick', '* * * * * *', fn))
@@ -140,7 +138,7 @@ for (const [missed, expected] of [
   ['all', 3],
 ] as const) {
   test(`missed ${missed}: slots that passed while no process was there`, options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     const register = (api: Cron): void => {
       api.schedule('yearly', '@yearly', () => {}, { missed })
       api.schedule('mark', '@yearly', () => {})
@@ -174,7 +172,7 @@ test(
   'a function runs in a transaction that commits with the end of its run, or not at all',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using node = await openNode(own.dsn, (api) => {
       const transaction = { transaction: true }
       api.schedule(
@@ -208,7 +206,7 @@ test(
 )
 
 test('a run that fails is retried as often as it may be, then failed', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   const attempts: number[] = []
   await using node = await openNode(own.dsn, (api) =>
     api.schedule(
@@ -232,7 +230,7 @@ test('a run that fails is retried as often as it may be, then failed', options, 
 })
 
 test('close waits for runs and writes their end down', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   const started = Promise.withResolvers<void>()
   const release = Promise.withResolvers<void>()
   {

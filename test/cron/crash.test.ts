@@ -8,14 +8,12 @@ import { once } from 'node:events'
 import { suite, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { silentLogger, type Logger } from '../../src/telemetry/log.ts'
-import { ownDatabase } from '../support/own-database.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { eventually } from '../support/eventually.ts'
 import { soakCycles } from '../support/soak.ts'
-import { serverAt } from '../support/servers.ts'
 import { Ledger, openNode, type Node } from './cluster-support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 240_000 }
+const options = { timeout: 240_000 }
 /** It is a hint that tells of runs that are lost. */
 const POLL = '30s'
 const program = fileURLToPath(new URL('./crash-program.ts', import.meta.url))
@@ -77,7 +75,7 @@ suite('a process', { concurrency: 6, ...options }, () => {
       `killed at ${moment} with ${retries} retries: ${expected.effects} effects, ${expected.state}`,
       options,
       async () => {
-        await using own = await ownDatabase(server.url)
+        await using own = await durableDatabase()
         const lost = new Ledger()
         const log = lostRuns(lost)
         await using observer = await prepare(own.dsn, log)
@@ -118,7 +116,7 @@ suite('a process', { concurrency: 6, ...options }, () => {
   }
 
   test('killed before a claim: the slot is taken by another', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using observer = await prepare(own.dsn)
     {
       await using victim = start(own.dsn, '@yearly', '0')
@@ -134,7 +132,7 @@ suite('a process', { concurrency: 6, ...options }, () => {
   })
 
   test('frozen past its lease and come back: each slot has one effect', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using observer = await prepare(own.dsn)
     await using frozen = start(own.dsn, '* * * * * *', '0')
     await frozen.said.until((lines) => lines.filter((line) => line === 'ran').length >= 2)

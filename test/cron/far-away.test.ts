@@ -1,29 +1,25 @@
 /** A database that is far away: what a turn costs in round trips must not grow with the number of schedules. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startFaultProxy } from '../../src/testing/fault-proxy.ts'
+import { databaseProxy } from '../support/database-proxy.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { eventually } from '../support/eventually.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
 import { openNode } from './cluster-support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 240_000 }
+const options = { timeout: 240_000 }
 const SCHEDULES = 30
 
 test(
   'thirty schedules that are due at once are decided on, however long a round trip takes',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using near = await openNode(own.dsn, () => {})
-    const { hostname, port } = new URL(own.dsn)
-    await using proxy = await startFaultProxy({ target: { host: hostname, port: Number(port || 5432) } })
-    const dsn = new URL(own.dsn)
-    dsn.host = proxy.address
+    await using faulty = await databaseProxy(own.dsn)
+    const { proxy } = faulty
     const names = Array.from({ length: SCHEDULES }, (_, i) => `schedule_${i}`)
     await using far = await openNode(
-      dsn.href,
+      faulty.dsn,
       (api) => {
         for (const name of names) api.schedule(name, '@yearly', () => {}, { missed: 'once' })
       },

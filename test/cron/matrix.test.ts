@@ -6,8 +6,7 @@ import { cron } from '../../src/cron/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { eventually } from '../support/eventually.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { openNode } from './cluster-support.ts'
 
 interface Expected {
@@ -61,7 +60,6 @@ async function statesOf(api: Cron): Promise<readonly string[]> {
   return runs.toSorted((a, b) => a.slot.getTime() - b.slot.getTime()).map(({ state }) => state)
 }
 
-const server = await serverAt('postgres')
 const HOUR = 3_600_000
 
 for (const missed of Object.keys(MATRIX) as Missed[]) {
@@ -87,13 +85,13 @@ for (const missed of Object.keys(MATRIX) as Missed[]) {
   }
 }
 
-suite('in the cluster', { skip: server.skip, concurrency: 3 }, () => {
+suite('in the cluster', { concurrency: 3 }, () => {
   for (const missed of Object.keys(MATRIX) as Missed[]) {
     for (const overlap of Object.keys(MATRIX[missed]) as Overlap[]) {
       const expected = MATRIX[missed][overlap]
 
       test(`missed ${missed} with overlap ${overlap}`, async () => {
-        await using own = await ownDatabase(server.url)
+        await using own = await durableDatabase()
         const held = new Held()
         const log: string[] = []
         await using node = await openNode(own.dsn, (api) => {

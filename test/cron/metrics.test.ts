@@ -6,12 +6,10 @@ import { connectComponent } from '../../src/testing/connect-component.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import type { Metrics } from '../../src/telemetry/metric.ts'
 import { eventually } from '../support/eventually.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { openNode } from './cluster-support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 240_000 }
+const options = { timeout: 240_000 }
 
 function countsOf(metrics: Metrics, schedule: string): Record<string, number> {
   const runs = metrics.counter('sluice_cron_runs_total', '')
@@ -42,7 +40,7 @@ test('in this process runs are counted by outcome, and how late they were', asyn
 })
 
 test('in the cluster runs are counted by outcome, and how late they were by its clock', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   const held = Promise.withResolvers<void>()
   const started = Promise.withResolvers<void>()
   await using node = await openNode(own.dsn, (api) => {

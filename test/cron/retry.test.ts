@@ -1,16 +1,14 @@
 /** A run that failed is tried again when its back-off is over, not when the poll comes round. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { Ledger, openNode, watchedClock } from './cluster-support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 240_000 }
+const options = { timeout: 240_000 }
 const POLL_MS = 29_999
 
 test('a run is tried again when it is due, though the poll never comes', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   const attempts = new Ledger()
   await using node = await openNode(
     own.dsn,

@@ -5,12 +5,10 @@ import { TurnHealth } from '../../src/cron/turn-health.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { silentLogger } from '../../src/telemetry/log.ts'
 import { eventually } from '../support/eventually.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { Ledger, listeningLogger, openNode } from './cluster-support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 240_000 }
+const options = { timeout: 240_000 }
 const POLL_MS = 2_000
 
 test('three looks in a row that failed are warned of, and once a minute after that', async () => {
@@ -72,7 +70,7 @@ test(
   'schedules that cannot be looked at are warned of and make the check fail; afterwards all is well',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     const warnings = new Ledger()
     const log = listeningLogger('warn', (text) => warnings.add(text))
     await using node = await openNode(own.dsn, (api) => api.schedule('work', '@yearly', () => {}), {

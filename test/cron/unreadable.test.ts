@@ -7,12 +7,10 @@ import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { silentLogger } from '../../src/telemetry/log.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
 import type { GaugeCell } from '../../src/telemetry/metric.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { Ledger, listeningLogger, openNode, watchedClock } from './cluster-support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 240_000 }
+const options = { timeout: 240_000 }
 const UNKNOWN = `update sluice.cron set tz = 'Mars/Phobos' where name = 'broken'`
 
 function count(): GaugeCell {
@@ -23,7 +21,7 @@ test(
   'a schedule that cannot be read stops itself alone, is told once, and named by the status',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     const ran = new Ledger()
     const errors = new Ledger()
     const log = listeningLogger('error', (text) => {
@@ -59,7 +57,7 @@ test(
 )
 
 test('a schedule that cannot be read and stays due does not keep its process awake', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   const waits = new Ledger()
   const errors = new Ledger()
   const log = listeningLogger('error', (text) => {

@@ -10,9 +10,9 @@ import { ACK, ackTasks, failTasks, releaseTasks } from '../../src/engine/tasks/f
 import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
 import type { HeldTask } from '../../src/engine/tasks/task.ts'
 import { soakCycles } from '../support/soak.ts'
-import { newTask, ownTables, server, worker } from './tasks-support.ts'
+import { newTask, ownTables, worker } from './tasks-support.ts'
 
-const options = { skip: server.skip, timeout: 120_000 }
+const options = { timeout: 120_000 }
 
 test('sixteen that claim at once never get a task twice, and get all of them', options, async () => {
   await using tables = await ownTables({ maxOpenConns: 16 })

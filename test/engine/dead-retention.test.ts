@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { dropOldDead } from '../../src/engine/tasks/dead-retention.ts'
-import { ownTables, server } from './tasks-support.ts'
+import { ownTables } from './tasks-support.ts'
 
 const DAY = 86_400_000
 
-test('each kind is deleted by its own time', { skip: server.skip, timeout: 60_000 }, async () => {
+test('each kind is deleted by its own time', { timeout: 60_000 }, async () => {
   await using tables = await ownTables()
   const { db } = tables
   await db.execute(`insert into sluice.sub (name, queue, patterns) values ('reader', 2, '{#}')`)
@@ -31,7 +31,7 @@ test('each kind is deleted by its own time', { skip: server.skip, timeout: 60_00
   assert.deepEqual(await left(), [12, 22])
 })
 
-test('what is kept for a time is found by when it ends', { skip: server.skip, timeout: 60_000 }, async () => {
+test('what is kept for a time is found by when it ends', { timeout: 60_000 }, async () => {
   await using tables = await ownTables()
   const { db } = tables
   const plan = async (sql: string): Promise<string> =>

@@ -4,9 +4,9 @@ import { test } from 'node:test'
 import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
 import { seededRandom } from '../../src/testing/seeded-random.ts'
 import { soakCycles } from '../support/soak.ts'
-import { newTask, ownTables, server } from './tasks-support.ts'
+import { newTask, ownTables } from './tasks-support.ts'
 
-const options = { skip: server.skip, timeout: 120_000 }
+const options = { timeout: 120_000 }
 
 test('ids come in the order of the batch, also where it is mixed with unique ones', options, async () => {
   await using tables = await ownTables()

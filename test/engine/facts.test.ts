@@ -12,9 +12,9 @@ import { createMetrics } from '../../src/telemetry/metrics.ts'
 import type { Metrics } from '../../src/telemetry/metric.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { take } from './lots-support.ts'
-import { newTask, ownTables, server, worker } from './tasks-support.ts'
+import { newTask, ownTables, worker } from './tasks-support.ts'
 
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 
 function factsOf(
   db: Postgres,

@@ -7,20 +7,19 @@ import { systemClock } from '../../src/core/clock.ts'
 import { Worker, type Lease } from '../../src/engine/worker/worker.ts'
 import { silentLogger } from '../../src/telemetry/log.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { startFaultProxy, type FaultProxy } from '../../src/testing/fault-proxy.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import type { FaultProxy } from '../../src/testing/fault-proxy.ts'
+import { databaseProxy } from '../support/database-proxy.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { openTables } from './tasks-support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 120_000 }
+const options = { timeout: 120_000 }
 
 suite('the heartbeat', { concurrency: 4 }, () => {
   test(
     'a heartbeat whose connection is cut goes on under the same lease, with its lock',
     options,
     async () => {
-      await using own = await ownDatabase(server.url)
+      await using own = await durableDatabase()
       await using tables = await openTables(own.dsn)
       await using faulty = await behindFaults(own.dsn)
       const lease = await faulty.open()
@@ -37,7 +36,7 @@ suite('the heartbeat', { concurrency: 4 }, () => {
   )
 
   test('a thread that ends is replaced, and the next one keeps the lease', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using tables = await openTables(own.dsn)
     await using faulty = await behindFaults(own.dsn)
     const lease = await faulty.open()
@@ -52,7 +51,7 @@ suite('the heartbeat', { concurrency: 4 }, () => {
   })
 
   test('a worker that others took for dead loses its lease and gets another', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using tables = await openTables(own.dsn)
     await using faulty = await behindFaults(own.dsn)
     const lease = await faulty.open()
@@ -72,7 +71,7 @@ suite('the heartbeat', { concurrency: 4 }, () => {
     'a worker that is cut off gives its lease up by itself, before others may have its work',
     options,
     async () => {
-      await using own = await ownDatabase(server.url)
+      await using own = await durableDatabase()
       await using tables = await openTables(own.dsn)
       await using faulty = await behindFaults(own.dsn)
       const lease = await faulty.open()
@@ -106,11 +105,9 @@ interface Faulty extends AsyncDisposable {
 
 /** A worker whose heart reaches the database through faults. */
 async function behindFaults(dsn: string): Promise<Faulty> {
-  const { hostname, port } = new URL(dsn)
-  const proxy = await startFaultProxy({ target: { host: hostname, port: Number(port || 5432) } })
-  const through = new URL(dsn)
-  through.host = proxy.address
-  const component = await connectComponent(postgres({ dsn: through.href, maxOpenConns: 1 }), { name: 'db' })
+  const faulty = await databaseProxy(dsn)
+  const { proxy } = faulty
+  const component = await connectComponent(postgres({ dsn: faulty.dsn, maxOpenConns: 1 }), { name: 'db' })
   const crashed = new AbortController()
   const worker = new Worker({
     db: component.api,

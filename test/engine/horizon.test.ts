@@ -6,17 +6,15 @@ import { postgres } from '../../src/components/postgres/index.ts'
 import { HorizonWatch } from '../../src/engine/horizon.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 const CALL = { label: 'test', timeout: '5s', idempotent: true } as const
 const OPEN = 'select count(*) from pg_class'
 
 test('a role that may not see when others began counts from when it saw them first', options, async () => {
   const role = `horizon_${randomBytes(6).toString('hex')}`
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using admin = await connectComponent(postgres({ dsn: own.dsn }), { name: 'admin' })
   await admin.api.execute(`create role ${role} login nosuperuser`)
   try {
@@ -48,8 +46,8 @@ test('a role that may not see when others began counts from when it saw them fir
 })
 
 test('sessions of other databases hold nothing up here', options, async () => {
-  await using own = await ownDatabase(server.url)
-  await using other = await ownDatabase(server.url)
+  await using own = await durableDatabase()
+  await using other = await durableDatabase()
   await using here = await connectComponent(postgres({ dsn: own.dsn }), { name: 'here' })
   await using there = await connectComponent(postgres({ dsn: other.dsn }), { name: 'there' })
   await there.api.transaction(

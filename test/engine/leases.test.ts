@@ -7,12 +7,10 @@ import type { Postgres } from '../../src/components/postgres/index.ts'
 import { ShardLeases } from '../../src/engine/leases.ts'
 import { shardQuota } from '../../src/engine/leases/quota.ts'
 import { takeShards } from '../../src/engine/leases/statements.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { aborted, Holder, openEngine } from './leases-support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 const SET = { kind: 'q', ref: 1 } as const
 
 test('what each contender may hold differs by one at most and adds up to all shards', () => {
@@ -34,7 +32,7 @@ suite('leases of shards', { concurrency: 3 }, () => {
     'one engine takes all shards, two share them, and what is left behind is taken over',
     options,
     async () => {
-      await using own = await ownDatabase(server.url)
+      await using own = await durableDatabase()
       await using first = await openEngine(own.dsn)
       await using second = await openEngine(own.dsn)
       await using a = new Holder(first.engine, 8)
@@ -64,7 +62,7 @@ suite('leases of shards', { concurrency: 3 }, () => {
   )
 
   test('a shard changes hands only when the work on it has been finished', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using first = await openEngine(own.dsn)
     await using second = await openEngine(own.dsn)
     const finished = Promise.withResolvers<void>()
@@ -88,7 +86,7 @@ suite('leases of shards', { concurrency: 3 }, () => {
     'a worker that is taken for dead loses its shards, and takes a share again as another',
     options,
     async () => {
-      await using own = await ownDatabase(server.url)
+      await using own = await durableDatabase()
       await using first = await openEngine(own.dsn)
       await using second = await openEngine(own.dsn)
       await using a = new Holder(first.engine, 4)
@@ -120,7 +118,7 @@ suite('leases of shards', { concurrency: 3 }, () => {
   )
 
   test('a lease whose row is another worker’s by now is lost', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using only = await openEngine(own.dsn)
     await using a = new Holder(only.engine, 2)
     await a.leases.start()
@@ -138,7 +136,7 @@ suite('leases of shards', { concurrency: 3 }, () => {
   })
 
   test('a process that is killed leaves its shards to the others', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using second = await openEngine(own.dsn)
     const child = fork(new URL('./leases-program.ts', import.meta.url), [own.dsn], {
       execArgv: ['--conditions=sluice-source'],
@@ -160,7 +158,7 @@ suite('leases of shards', { concurrency: 3 }, () => {
   })
 
   test('a worker whose row is dead takes nothing', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using first = await openEngine(own.dsn)
     await using second = await openEngine(own.dsn)
     await using a = new Holder(first.engine, 2)
@@ -174,7 +172,7 @@ suite('leases of shards', { concurrency: 3 }, () => {
   })
 
   test('many workers that take at once never hold a shard twice', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using first = await openEngine(own.dsn)
     await using a = new Holder(first.engine, 16)
     await a.leases.start()
@@ -189,7 +187,7 @@ suite('leases of shards', { concurrency: 3 }, () => {
   })
 
   test('work that throws gives its shard back, and it is worked on again', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using only = await openEngine(own.dsn)
     const epochs: string[] = []
     const again = Promise.withResolvers<void>()
@@ -211,7 +209,7 @@ suite('leases of shards', { concurrency: 3 }, () => {
   })
 
   test('a stop whose time is up tells the work to settle at once', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using only = await openEngine(own.dsn)
     const a = new Holder(only.engine, 2, (lease) => aborted(lease.signal))
     await a.leases.start()

@@ -10,13 +10,12 @@ import { event, events } from '../../src/events/index.ts'
 import { job, jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { anything } from '../events/support.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 
 const GUIDE = new URL('../../docs/guides/operations.md', import.meta.url)
 const MIGRATIONS = [
   { name: '001 todos', up: 'create table todos (id bigint generated always as identity, title text)' },
 ]
-const server = await serverAt('postgres')
 
 interface Place extends AsyncDisposable {
   /** What its tables belong to. */
@@ -30,31 +29,30 @@ interface Place extends AsyncDisposable {
 async function place(): Promise<Place> {
   const app = `todo_${randomBytes(6).toString('hex')}`
   const owner = `${app}_owner`
-  const as = (role: string | undefined, database = app): string => {
-    const url = new URL(server.url)
-    url.pathname = `/${database}`
-    if (role !== undefined) url.username = role
-    return url.href
-  }
+  await using stack = new AsyncDisposableStack()
+  const { dsn } = stack.use(await durableDatabase())
   const block = /## Roles in the database[^]*?```sql\n([^]*?)```/.exec(await readFile(GUIDE, 'utf8'))?.[1]
   assert.ok(block !== undefined, 'the guide has the statements')
-  await using admin = await connectComponent(postgres({ dsn: server.url }), { name: 'admin' })
-  await admin.api.createDatabase(app)
-  await using inside = await connectComponent(postgres({ dsn: as(undefined) }), { name: 'inside' })
-  await inside.api.script(block.replaceAll(/\btodo(?=_owner\b|\b)/g, app))
+  const database = new URL(dsn).pathname.slice(1)
+  const admin = stack.use(await connectComponent(postgres({ dsn }), { name: 'admin' }))
+  await admin.api.script(
+    block
+      .replaceAll(/\btodo(?=_owner\b|\b)/g, app)
+      .replaceAll(new RegExp(`\\bdatabase ${app}\\b`, 'g'), `database ${database}`),
+  )
+  stack.defer(async () => {
+    for (const role of [owner, app]) await admin.api.script(`drop owned by ${role} cascade; drop role ${role}`)
+  })
+  const owned = stack.move()
   return {
     owner,
     app,
-    as: (role) => as(role),
-    async [Symbol.asyncDispose]() {
-      await using last = await connectComponent(postgres({ dsn: server.url }), { name: 'admin' })
-      await last.api.dropDatabase(app)
-      await last.api.script(`drop role ${owner}; drop role ${app}`)
-    },
+    as: (role) => Object.assign(new URL(dsn), { username: role }).href,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
 
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 
 test(
   'an app runs with nothing but the grants of the guide, whoever brought the tables up to date',

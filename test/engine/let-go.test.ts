@@ -4,14 +4,12 @@ import { postgres } from '../../src/components/postgres/index.ts'
 import { letGoWhenIdle } from '../../src/engine/let-go.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { leakCheck } from '../../src/testing/leak-check.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 
 leakCheck()
-const { skip, url } = await serverAt('postgres')
 
-test('what a transaction holds is free again when its process says nothing more', { skip }, async () => {
-  await using own = await ownDatabase(url)
+test('what a transaction holds is free again when its process says nothing more', async () => {
+  await using own = await durableDatabase()
   await using open = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
   const db = open.api
   await db.execute('create table held (n int primary key)')

@@ -4,12 +4,10 @@ import { ClaimPosition } from '../../src/engine/tasks/claim-position.ts'
 import { takeLot } from '../../src/engine/tasks/lots.ts'
 import type { HeldTask, Lot, NewTask } from '../../src/engine/tasks/task.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { newTask, openTables } from './tasks-support.ts'
 
-const server = await serverAt('postgres')
-export const options = { skip: server.skip, timeout: 60_000 }
+export const options = { timeout: 60_000 }
 
 export interface OpenLots extends AsyncDisposable {
   readonly db: Postgres
@@ -18,7 +16,7 @@ export interface OpenLots extends AsyncDisposable {
 
 export async function openLots(): Promise<OpenLots> {
   const stack = new AsyncDisposableStack()
-  const own = stack.use(await ownDatabase(server.url))
+  const own = stack.use(await durableDatabase())
   const tables = stack.use(await openTables(own.dsn, { maxOpenConns: 16 }))
   return { db: tables.db, dsn: own.dsn, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }

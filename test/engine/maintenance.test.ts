@@ -6,10 +6,10 @@ import { addOwnChores, Chores } from '../../src/engine/maintenance.ts'
 import { silentLogger } from '../../src/telemetry/log.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import type { Postgres } from '../../src/components/postgres/index.ts'
-import { newTask, ownTables, server, worker } from './tasks-support.ts'
+import { newTask, ownTables, worker } from './tasks-support.ts'
 import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
 
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 
 function choresOf(db: Postgres, clock = new ManualClock()): { chores: Chores; clock: ManualClock } {
   return { chores: new Chores({ db, clock, random: () => 0.5, log: silentLogger }), clock }

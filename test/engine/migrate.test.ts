@@ -8,14 +8,12 @@ import { systemClock } from '../../src/core/clock.ts'
 import { migrateEngine } from '../../src/engine/migrate.ts'
 import { SCHEMA_VERSION } from '../../src/engine/schema.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 
 test('of two that migrate at once one does it, and the other finds it done', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using a = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
   await using b = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
   const answers = await Promise.all([migrateEngine(a.api), migrateEngine(b.api)])
@@ -28,7 +26,7 @@ test('of two that migrate at once one does it, and the other finds it done', opt
 })
 
 test('tables of a newer version are refused, and left as they are', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using made = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
   const { api: db } = made
   await migrateEngine(db)
@@ -44,7 +42,7 @@ test(
   'a process that is killed in the middle leaves nothing, and the next one migrates',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using made = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
     const { api: db } = made
     await db.execute('create schema sluice')

@@ -7,12 +7,9 @@ import { claimTasks } from '../../src/engine/tasks/claim.ts'
 import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
 import { ackTasks, failTasks, releaseTasks } from '../../src/engine/tasks/finish.ts'
 import { freeTasks } from '../../src/engine/worker/liveness.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { soakCycles } from '../support/soak.ts'
 import { newTask, openTables, worker } from './tasks-support.ts'
-
-const server = await serverAt('postgres')
 
 interface ModelTask {
   readonly id: string
@@ -193,26 +190,22 @@ const commands = fc.commands(
   { size: '+1' },
 )
 
-test(
-  'whatever happens to tasks, the tables agree with a model in memory',
-  { skip: server.skip, timeout: 300_000 },
-  async () => {
-    await using own = await ownDatabase(server.url)
-    await using tables = await openTables(own.dsn)
-    const { db } = tables
-    await fc.assert(
-      fc.asyncProperty(commands, async (sequence) => {
-        await db.execute('truncate sluice.task, sluice.dead, sluice.worker')
-        const workers = await Promise.all(Array.from({ length: WORKERS }, () => worker(db)))
-        await fc.asyncModelRun(
-          () => ({
-            model: { tasks: [], dead: new Map(), handed: [], due: 0 } satisfies Model,
-            real: { db, workers },
-          }),
-          sequence,
-        )
-      }),
-      { numRuns: soakCycles(20, 1_000) },
-    )
-  },
-)
+test('whatever happens to tasks, the tables agree with a model in memory', { timeout: 300_000 }, async () => {
+  await using own = await durableDatabase()
+  await using tables = await openTables(own.dsn)
+  const { db } = tables
+  await fc.assert(
+    fc.asyncProperty(commands, async (sequence) => {
+      await db.execute('truncate sluice.task, sluice.dead, sluice.worker')
+      const workers = await Promise.all(Array.from({ length: WORKERS }, () => worker(db)))
+      await fc.asyncModelRun(
+        () => ({
+          model: { tasks: [], dead: new Map(), handed: [], due: 0 } satisfies Model,
+          real: { db, workers },
+        }),
+        sequence,
+      )
+    }),
+    { numRuns: soakCycles(20, 1_000) },
+  )
+})

@@ -3,10 +3,7 @@ import { postgres, type Postgres, type PostgresOptions } from '../../src/compone
 import { migrateEngine } from '../../src/engine/migrate.ts'
 import type { NewTask } from '../../src/engine/tasks/task.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
-
-export const server = await serverAt('postgres')
+import { durableDatabase } from '../support/durable-database.ts'
 
 export interface Tables extends AsyncDisposable {
   readonly db: Postgres
@@ -16,7 +13,7 @@ export interface Tables extends AsyncDisposable {
 export async function ownTables(options: PostgresOptions = {}): Promise<Tables> {
   const stack = new AsyncDisposableStack()
   try {
-    const { dsn } = stack.use(await ownDatabase(server.url))
+    const { dsn } = stack.use(await durableDatabase())
     const { db } = stack.use(await openTables(dsn, options))
     return { db, [Symbol.asyncDispose]: () => stack.disposeAsync() }
   } catch (error) {

@@ -6,15 +6,13 @@ import { postgres, type Postgres } from '../../src/components/postgres/index.ts'
 import { Wake } from '../../src/engine/wake.ts'
 import { silentLogger } from '../../src/telemetry/log.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { startFaultProxy } from '../../src/testing/fault-proxy.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { databaseProxy } from '../support/database-proxy.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 
 test('a hint reaches other processes, and handlers of its topic alone', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using here = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
   await using there = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
   await using a = await open(here.api, true)
@@ -28,7 +26,7 @@ test('a hint reaches other processes, and handlers of its topic alone', options,
 })
 
 test('without notifications hints stay in their process', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using here = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
   await using there = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
   await using silent = await open(here.api, false)
@@ -50,17 +48,14 @@ test(
   'after its connection was cut a process is told to look at everything, and hears again',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
-    const { hostname, port } = new URL(own.dsn)
-    await using proxy = await startFaultProxy({ target: { host: hostname, port: Number(port || 5432) } })
-    const through = new URL(own.dsn)
-    through.host = proxy.address
-    await using here = await connectComponent(postgres({ dsn: through.href }), { name: 'db' })
+    await using own = await durableDatabase()
+    await using faulty = await databaseProxy(own.dsn)
+    await using here = await connectComponent(postgres({ dsn: faulty.dsn }), { name: 'db' })
     await using there = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })
     await using a = await open(here.api, true)
     await using b = await open(there.api, true)
     const gap = next(a.wake, 'q5')
-    proxy.reset()
+    faulty.proxy.reset()
     await gap
     const heard = next(a.wake, 'q6')
     b.wake.signal('q6')

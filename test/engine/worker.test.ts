@@ -10,16 +10,14 @@ import { enqueueTasks } from '../../src/engine/tasks/enqueue.ts'
 import { claimTasks } from '../../src/engine/tasks/claim.ts'
 import type { HeldTask, NewTask } from '../../src/engine/tasks/task.ts'
 import { soakCycles } from '../support/soak.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { openEngine, type OwnEngine } from './leases-support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 120_000 }
+const options = { timeout: 120_000 }
 
 suite('workers', { concurrency: 4 }, () => {
   test('tasks of a killed process are ready again before its lease is over', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using mine = await openEngine(own.dsn)
     const queue = await enqueue(mine, 3, { max_attempt: 2 })
     await enqueue(mine, 2, { max_attempt: 1, prio: 0 })
@@ -37,7 +35,7 @@ suite('workers', { concurrency: 4 }, () => {
   })
 
   test('what a frozen process answers when it wakes up changes nothing', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using mine = await openEngine(own.dsn)
     const queue = await enqueue(mine, 2, {})
     await using program = await start(own.dsn, 2)
@@ -63,7 +61,7 @@ suite('workers', { concurrency: 4 }, () => {
   })
 
   test('a process whose event loop is blocked keeps its lease', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using mine = await openEngine(own.dsn)
     await enqueue(mine, 1, {})
     await using program = await start(own.dsn, 1)
@@ -74,7 +72,7 @@ suite('workers', { concurrency: 4 }, () => {
   })
 
   test('what a process leaves behind when it closes is free at once', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using mine = await openEngine(own.dsn)
     const queue = await enqueue(mine, 2, {})
     await using program = await start(own.dsn, 2)

@@ -4,10 +4,10 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { suite, test } from 'node:test'
 import { event } from '../../src/events/index.ts'
-import { anything, place, skip, until, type Peer, type Place } from './support.ts'
+import { anything, place, until, type Peer, type Place } from './support.ts'
 
 const Numbered = event('crash.numbered', anything<{ n: number }>())
-const options = { skip, timeout: 150_000 }
+const options = { timeout: 150_000 }
 const program = new URL('./reader-program.ts', import.meta.url)
 
 interface Reader extends AsyncDisposable {

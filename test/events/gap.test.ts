@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { event, type Events } from '../../src/events/index.ts'
 import { seededRandom } from '../../src/testing/seeded-random.ts'
 import { soakCycles } from '../support/soak.ts'
-import { anything, place, Seen, skip } from './support.ts'
+import { anything, place, Seen } from './support.ts'
 
 const Written = event('gap.written', anything<{ n: number }>())
 const WRITERS = 16
@@ -36,90 +36,82 @@ function readers(events: Events, seen: Readonly<Record<string, Seen<number>>>): 
   events.subscribe(Written, 'sharded', ({ data }) => add('sharded', data.n), { from, shards: 4 })
 }
 
-test(
-  'events of 16 writers with open and rolled-back transactions arrive once each, in every mode',
-  { skip },
-  async () => {
-    await using here = await place()
-    const [a, b] = [await here.peer(), await here.peer()]
-    const names = ['single', 'several', 'batch', 'ordered', 'transaction', 'sharded']
-    const seen = Object.fromEntries(names.map((name) => [name, new Seen<number>()]))
-    readers(a.events, seen)
-    readers(b.events, seen)
-    const random = seededRandom(20_261_121)
-    let next = 0
-    let committed = 0
-    const writer = async (): Promise<void> => {
-      const publisher = random() < 0.5 ? a : b
-      while (next < EVENTS) {
-        const count = 1 + Math.floor(random() * 40)
-        const items = Array.from({ length: count }, () => ({ data: { n: next++ }, key: `k${next % 50}` }))
-        const rollBack = random() < 0.2
-        const pauses = Math.floor(random() * 4)
-        const written = publisher.db.transaction(async (tx) => {
-          await publisher.events.publishMany(Written, items.slice(0, count / 2), { tx })
-          // The transaction stays open with ids in its hands, while others commit higher ones.
-          for (let i = 0; i < pauses; i++) await tx.query('select pg_sleep(0.005)')
-          await publisher.events.publishMany(Written, items.slice(count / 2), { tx })
-          if (rollBack) throw new Error('rolled back')
-        })
-        const done = await written.then(
-          () => true,
-          () => false,
-        )
-        if (!done) {
-          // What was rolled back is written after all, so that what must arrive is known.
-          await publisher.events.publishMany(Written, items)
-        }
-        committed += count
-      }
-    }
-    await Promise.all(Array.from({ length: WRITERS }, writer))
-    const expected = Array.from({ length: committed }, (_, n) => n)
-    for (const name of names) {
-      const got = seen[name]
-      assert.ok(got)
-      await got.atLeast(committed)
-      assert.deepEqual(
-        got.all.toSorted((x, y) => x - y),
-        expected,
-        name,
+test('events of 16 writers with open and rolled-back transactions arrive once each, in every mode', async () => {
+  await using here = await place()
+  const [a, b] = [await here.peer(), await here.peer()]
+  const names = ['single', 'several', 'batch', 'ordered', 'transaction', 'sharded']
+  const seen = Object.fromEntries(names.map((name) => [name, new Seen<number>()]))
+  readers(a.events, seen)
+  readers(b.events, seen)
+  const random = seededRandom(20_261_121)
+  let next = 0
+  let committed = 0
+  const writer = async (): Promise<void> => {
+    const publisher = random() < 0.5 ? a : b
+    while (next < EVENTS) {
+      const count = 1 + Math.floor(random() * 40)
+      const items = Array.from({ length: count }, () => ({ data: { n: next++ }, key: `k${next % 50}` }))
+      const rollBack = random() < 0.2
+      const pauses = Math.floor(random() * 4)
+      const written = publisher.db.transaction(async (tx) => {
+        await publisher.events.publishMany(Written, items.slice(0, count / 2), { tx })
+        // The transaction stays open with ids in its hands, while others commit higher ones.
+        for (let i = 0; i < pauses; i++) await tx.query('select pg_sleep(0.005)')
+        await publisher.events.publishMany(Written, items.slice(count / 2), { tx })
+        if (rollBack) throw new Error('rolled back')
+      })
+      const done = await written.then(
+        () => true,
+        () => false,
       )
+      if (!done) {
+        // What was rolled back is written after all, so that what must arrive is known.
+        await publisher.events.publishMany(Written, items)
+      }
+      committed += count
     }
-  },
-)
+  }
+  await Promise.all(Array.from({ length: WRITERS }, writer))
+  const expected = Array.from({ length: committed }, (_, n) => n)
+  for (const name of names) {
+    const got = seen[name]
+    assert.ok(got)
+    await got.atLeast(committed)
+    assert.deepEqual(
+      got.all.toSorted((x, y) => x - y),
+      expected,
+      name,
+    )
+  }
+})
 
-test(
-  'an event of a transaction that was open while later ones were read arrives when it commits',
-  { skip },
-  async () => {
-    await using here = await place()
-    const peer = await here.peer()
-    const seen = new Seen<number>()
-    await peer.events
-      .subscribe(Written, 'reader', ({ data }) => seen.add(data.n), { from: 'beginning' })
-      .ready()
-    const opened = Promise.withResolvers<void>()
-    const mayCommit = Promise.withResolvers<void>()
-    const early = peer.db.transaction(async (tx) => {
-      await peer.events.publish(Written, { n: 1 }, { tx })
-      opened.resolve()
-      await mayCommit.promise
-    })
-    await opened.promise
-    await peer.events.publish(Written, { n: 2 })
-    await seen.atLeast(1)
-    assert.deepEqual(seen.all, [2])
-    mayCommit.resolve()
-    await early
-    await seen.atLeast(2)
-    await peer.events.publish(Written, { n: 3 })
-    await seen.atLeast(3)
-    assert.deepEqual(seen.all, [2, 1, 3])
-  },
-)
+test('an event of a transaction that was open while later ones were read arrives when it commits', async () => {
+  await using here = await place()
+  const peer = await here.peer()
+  const seen = new Seen<number>()
+  await peer.events
+    .subscribe(Written, 'reader', ({ data }) => seen.add(data.n), { from: 'beginning' })
+    .ready()
+  const opened = Promise.withResolvers<void>()
+  const mayCommit = Promise.withResolvers<void>()
+  const early = peer.db.transaction(async (tx) => {
+    await peer.events.publish(Written, { n: 1 }, { tx })
+    opened.resolve()
+    await mayCommit.promise
+  })
+  await opened.promise
+  await peer.events.publish(Written, { n: 2 })
+  await seen.atLeast(1)
+  assert.deepEqual(seen.all, [2])
+  mayCommit.resolve()
+  await early
+  await seen.atLeast(2)
+  await peer.events.publish(Written, { n: 3 })
+  await seen.atLeast(3)
+  assert.deepEqual(seen.all, [2, 1, 3])
+})
 
-test('a long transaction that has nothing to do with events holds none of them up', { skip }, async () => {
+test('a long transaction that has nothing to do with events holds none of them up', async () => {
   await using here = await place()
   const peer = await here.peer()
   const seen = new Seen<number>()
@@ -149,7 +141,7 @@ test('a long transaction that has nothing to do with events holds none of them u
   assert.equal(seen.all.length, count)
 })
 
-test('a transaction that is rolled back publishes nothing, a thousand times', { skip }, async () => {
+test('a transaction that is rolled back publishes nothing, a thousand times', async () => {
   await using here = await place()
   const peer = await here.peer()
   const seen = new Seen<number>()

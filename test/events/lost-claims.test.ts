@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { postgres, type Postgres } from '../../src/components/postgres/index.ts'
 import { event, events, type Events } from '../../src/events/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { anything, place, Seen, skip, until } from './support.ts'
+import { anything, place, Seen, until } from './support.ts'
 
 const Created = event('todo.created', anything<{ n: number }>())
 
@@ -43,7 +43,7 @@ const kinds: Record<string, (events: Events) => Promise<unknown>> = {
 }
 
 for (const [what, publish] of Object.entries(kinds)) {
-  test(`${what} comes though the answer to its claim was lost`, { skip }, async () => {
+  test(`${what} comes though the answer to its claim was lost`, async () => {
     await using here = await place()
     const deaf = new Deaf()
     const peer = await here.peer({}, { between: (db) => deaf.between(db) })
@@ -72,49 +72,45 @@ for (const [what, publish] of Object.entries(kinds)) {
   })
 }
 
-test(
-  'events that one of two components of a process publishes late are not given back by the other',
-  { skip },
-  async () => {
-    await using here = await place()
-    await using database = await connectComponent(postgres({ dsn: here.dsn, maxOpenConns: 8 }))
-    const deaf = new Deaf()
-    const publishing = new Seen<true>()
-    const go = Promise.withResolvers<void>()
-    const transaction = async (...args: Parameters<Postgres['transaction']>): Promise<unknown> => {
-      if (args[1]?.label === 'sluice.publish.later') {
-        publishing.add(true)
-        await go.promise
-      }
-      return database.api.transaction(...args)
+test('events that one of two components of a process publishes late are not given back by the other', async () => {
+  await using here = await place()
+  await using database = await connectComponent(postgres({ dsn: here.dsn, maxOpenConns: 8 }))
+  const deaf = new Deaf()
+  const publishing = new Seen<true>()
+  const go = Promise.withResolvers<void>()
+  const transaction = async (...args: Parameters<Postgres['transaction']>): Promise<unknown> => {
+    if (args[1]?.label === 'sluice.publish.later') {
+      publishing.add(true)
+      await go.promise
     }
-    const db = new Proxy(deaf.between(database.api), {
-      get: (target, name) => (name === 'transaction' ? transaction : Reflect.get(target, name)) as unknown,
-    })
-    const required = { postgres: db }
-    await using one = await connectComponent(events(), { name: 'one', required })
-    await using other = await connectComponent(events(), { name: 'other', required })
-    const done = new Seen<number>()
-    await one.api.subscribe(Created, 'reader', ({ data }) => done.add(data.n)).ready()
-    await other.api.publishMany(
-      Created,
-      [1, 2].map((n) => ({ data: { n }, delay: 1 })),
-    )
-    await publishing.atLeast(2)
-    // Whichever of them lost the answer looks after it once more while both are under way.
-    await deaf.drops.atLeast(deaf.drops.all.length + 1)
-    assert.equal(deaf.lost, 1)
-    const [free] = await database.api.query(
-      'select count(*)::int as count from sluice.task where owner is null',
-    )
-    assert.deepEqual(free, { count: 0 })
-    go.resolve()
-    await done.atLeast(2)
-    assert.equal(publishing.all.length, 2)
-  },
-)
+    return database.api.transaction(...args)
+  }
+  const db = new Proxy(deaf.between(database.api), {
+    get: (target, name) => (name === 'transaction' ? transaction : Reflect.get(target, name)) as unknown,
+  })
+  const required = { postgres: db }
+  await using one = await connectComponent(events(), { name: 'one', required })
+  await using other = await connectComponent(events(), { name: 'other', required })
+  const done = new Seen<number>()
+  await one.api.subscribe(Created, 'reader', ({ data }) => done.add(data.n)).ready()
+  await other.api.publishMany(
+    Created,
+    [1, 2].map((n) => ({ data: { n }, delay: 1 })),
+  )
+  await publishing.atLeast(2)
+  // Whichever of them lost the answer looks after it once more while both are under way.
+  await deaf.drops.atLeast(deaf.drops.all.length + 1)
+  assert.equal(deaf.lost, 1)
+  const [free] = await database.api.query(
+    'select count(*)::int as count from sluice.task where owner is null',
+  )
+  assert.deepEqual(free, { count: 0 })
+  go.resolve()
+  await done.atLeast(2)
+  assert.equal(publishing.all.length, 2)
+})
 
-test('a subscription is at work in one component of a process at a time', { skip }, async () => {
+test('a subscription is at work in one component of a process at a time', async () => {
   await using here = await place()
   await using database = await connectComponent(postgres({ dsn: here.dsn, maxOpenConns: 8 }))
   const required = { postgres: database.api }

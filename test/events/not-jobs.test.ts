@@ -5,12 +5,12 @@ import { event } from '../../src/events/index.ts'
 import { job, jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { inProcess } from '../cli/command.ts'
-import { anything, place, skip, until } from './support.ts'
+import { anything, place, until } from './support.ts'
 
 const Created = event('todo.created', anything<{ n: number }>())
 const Work = job('work', anything<{ n: number }>())
 
-test('an event that waits, and a delivery, are neither found nor cancelled as jobs', { skip }, async () => {
+test('an event that waits, and a delivery, are neither found nor cancelled as jobs', async () => {
   await using here = await place()
   const peer = await here.peer()
   await using work = await connectComponent(jobs({}), { required: { postgres: peer.db } })
@@ -37,7 +37,7 @@ test('an event that waits, and a delivery, are neither found nor cancelled as jo
   assert.ok(left.includes(waits))
 })
 
-test('what died of events is no dead letter of a job', { skip }, async () => {
+test('what died of events is no dead letter of a job', async () => {
   await using here = await place()
   const peer = await here.peer()
   await using work = await connectComponent(jobs({}), { required: { postgres: peer.db } })

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { event } from '../../src/events/index.ts'
-import { anything, place, Seen, skip, until } from './support.ts'
+import { anything, place, Seen, until } from './support.ts'
 
 const Created = event('todo.created', anything<{ n: number }>())
 const from = 'beginning'
 
-test('a pattern sees topics that are made later, from their first event on', { skip }, async () => {
+test('a pattern sees topics that are made later, from their first event on', async () => {
   await using here = await place()
   const [reader, writer] = [await here.peer(), await here.peer()]
   const [words, all, one] = [new Seen<string>(), new Seen<string>(), new Seen<string>()]
@@ -29,7 +29,7 @@ test('a pattern sees topics that are made later, from their first event on', { s
   assert.deepEqual(one.all.toSorted(), topics.filter((topic) => topic.includes('made')).toSorted())
 })
 
-test('older events are made into the version that the reader knows', { skip }, async () => {
+test('older events are made into the version that the reader knows', async () => {
   await using here = await place()
   const peer = await here.peer()
   const seen = new Seen<unknown>()
@@ -51,7 +51,7 @@ test('older events are made into the version that the reader knows', { skip }, a
   ])
 })
 
-test('key, headers and stamp reach the handler; what handlers share is frozen', { skip }, async () => {
+test('key, headers and stamp reach the handler; what handlers share is frozen', async () => {
   await using here = await place()
   const peer = await here.peer()
   const [seen, frozen] = [new Seen<unknown[]>(), new Seen<boolean>()]
@@ -75,7 +75,7 @@ test('key, headers and stamp reach the handler; what handlers share is frozen', 
   assert.deepEqual(frozen.all, [true])
 })
 
-test('a delayed event is published when it is due, not before, and once', { skip }, async () => {
+test('a delayed event is published when it is due, not before, and once', async () => {
   await using here = await place()
   const [a, b] = [await here.peer(), await here.peer()]
   const seen = new Seen<[number, number]>()
@@ -107,7 +107,7 @@ test('a delayed event is published when it is due, not before, and once', { skip
   assert.equal(left?.n, 0)
 })
 
-test('of events with a priority that wait the most urgent is published first', { skip }, async () => {
+test('of events with a priority that wait the most urgent is published first', async () => {
   await using here = await place()
   const peer = await here.peer()
   const seen = new Seen<number>()
@@ -121,49 +121,45 @@ test('of events with a priority that wait the most urgent is published first', {
   assert.deepEqual(seen.all, [0, 3, 5, 7, 9])
 })
 
-test(
-  'a replay hands events of the past out again, with their ids, beside what is live',
-  { skip },
-  async () => {
-    await using here = await place()
-    const [a, b] = [await here.peer(), await here.peer()]
-    const [live, again] = [new Seen<string>(), new Seen<string>()]
-    const handler = ({ id, replay }: { id: string; replay: string | undefined }): void =>
-      replay === undefined ? live.add(id) : again.add(id)
-    await a.events.subscribe(Created, 'reader', handler, { from }).ready()
-    await b.events.subscribe(Created, 'reader', handler, { from }).ready()
-    const old = await a.events.publishMany(
-      Created,
-      Array.from({ length: 50 }, (_, n) => ({ data: { n } })),
-    )
-    await live.atLeast(50)
-    const middle = old[20]!.id
-    const replay = await b.events.replay('reader', { from: middle, rate: 100_000, by: 'ada' })
-    assert.equal(replay.state, 'running')
-    await a.events.publish(Created, { n: 50 })
-    await live.atLeast(51)
-    await again.atLeast(30)
-    const done = await until(
-      () => a.events.replays('reader'),
-      ([each]) => each?.state === 'done',
-    )
-    assert.equal(done[0]?.delivered, 30)
-    assert.equal(done[0]?.by, 'ada')
-    assert.deepEqual(
-      again.all.toSorted((x, y) => Number(x) - Number(y)),
-      old.slice(20).map(({ id }) => id),
-    )
-    assert.equal(live.all.length, 51)
-    const whole = await a.events.replay('reader', { from: 'beginning', rate: 100_000 })
-    await until(
-      () => a.events.replays('reader'),
-      (all) => all.some(({ id, state }) => id === whole.id && state === 'done'),
-    )
-    assert.equal(again.all.length, 30 + 51)
-  },
-)
+test('a replay hands events of the past out again, with their ids, beside what is live', async () => {
+  await using here = await place()
+  const [a, b] = [await here.peer(), await here.peer()]
+  const [live, again] = [new Seen<string>(), new Seen<string>()]
+  const handler = ({ id, replay }: { id: string; replay: string | undefined }): void =>
+    replay === undefined ? live.add(id) : again.add(id)
+  await a.events.subscribe(Created, 'reader', handler, { from }).ready()
+  await b.events.subscribe(Created, 'reader', handler, { from }).ready()
+  const old = await a.events.publishMany(
+    Created,
+    Array.from({ length: 50 }, (_, n) => ({ data: { n } })),
+  )
+  await live.atLeast(50)
+  const middle = old[20]!.id
+  const replay = await b.events.replay('reader', { from: middle, rate: 100_000, by: 'ada' })
+  assert.equal(replay.state, 'running')
+  await a.events.publish(Created, { n: 50 })
+  await live.atLeast(51)
+  await again.atLeast(30)
+  const done = await until(
+    () => a.events.replays('reader'),
+    ([each]) => each?.state === 'done',
+  )
+  assert.equal(done[0]?.delivered, 30)
+  assert.equal(done[0]?.by, 'ada')
+  assert.deepEqual(
+    again.all.toSorted((x, y) => Number(x) - Number(y)),
+    old.slice(20).map(({ id }) => id),
+  )
+  assert.equal(live.all.length, 51)
+  const whole = await a.events.replay('reader', { from: 'beginning', rate: 100_000 })
+  await until(
+    () => a.events.replays('reader'),
+    (all) => all.some(({ id, state }) => id === whole.id && state === 'done'),
+  )
+  assert.equal(again.all.length, 30 + 51)
+})
 
-test('a replay from a time hands out what was published at that time or later', { skip }, async () => {
+test('a replay from a time hands out what was published at that time or later', async () => {
   await using here = await place()
   const peer = await here.peer()
   const [live, again] = [new Seen<Date>(), new Seen<number>()]
@@ -195,7 +191,7 @@ test('a replay from a time hands out what was published at that time or later', 
   })
 })
 
-test('a replay is as slow as asked for, and ends when it is cancelled', { skip }, async () => {
+test('a replay is as slow as asked for, and ends when it is cancelled', async () => {
   await using here = await place()
   const peer = await here.peer()
   const [live, again] = [new Seen<string>(), new Seen<string>()]
@@ -219,7 +215,7 @@ test('a replay is as slow as asked for, and ends when it is cancelled', { skip }
   assert.ok(again.all.length < 1_000)
 })
 
-test('a paused subscription is handed nothing, in no process, until it is resumed', { skip }, async () => {
+test('a paused subscription is handed nothing, in no process, until it is resumed', async () => {
   await using here = await place()
   const [a, b] = [await here.peer(), await here.peer()]
   const [seen, other] = [new Seen<number>(), new Seen<number>()]
@@ -263,21 +259,17 @@ test('a paused subscription is handed nothing, in no process, until it is resume
   await assert.rejects(b.events.pause('nobody'), { code: 'SLUICE_INVALID_ARGUMENT' })
 })
 
-test(
-  'once is true for the first delivery of an event, and its row commits with the effect',
-  { skip },
-  async () => {
-    await using here = await place()
-    const peer = await here.peer()
-    const { db, events } = peer
-    const undone = db.transaction(async (tx) => {
-      assert.equal(await events.once(tx, 'mailer', '42'), true)
-      throw new Error('undo')
-    })
-    await assert.rejects(undone, /undo/)
-    const ask = (): Promise<boolean> => db.transaction((tx) => events.once(tx, 'mailer', '42')).wait()
-    const answers = await Promise.all(Array.from({ length: 5 }, ask))
-    assert.equal(answers.filter((first) => first).length, 1)
-    assert.equal(await db.transaction((tx) => events.once(tx, 'other', '42')), true)
-  },
-)
+test('once is true for the first delivery of an event, and its row commits with the effect', async () => {
+  await using here = await place()
+  const peer = await here.peer()
+  const { db, events } = peer
+  const undone = db.transaction(async (tx) => {
+    assert.equal(await events.once(tx, 'mailer', '42'), true)
+    throw new Error('undo')
+  })
+  await assert.rejects(undone, /undo/)
+  const ask = (): Promise<boolean> => db.transaction((tx) => events.once(tx, 'mailer', '42')).wait()
+  const answers = await Promise.all(Array.from({ length: 5 }, ask))
+  assert.equal(answers.filter((first) => first).length, 1)
+  assert.equal(await db.transaction((tx) => events.once(tx, 'other', '42')), true)
+})

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { event } from '../../src/events/index.ts'
-import { anything, place, skip } from './support.ts'
+import { anything, place } from './support.ts'
 
 const Numbered = event('shutdown.numbered', anything<number>())
-const options = { skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 
 test('the end of the intake waits for no handler; the drain does, and lets it finish', options, async () => {
   await using here = await place()

@@ -4,13 +4,13 @@ import { test } from 'node:test'
 import { SpanKind, trace } from '@opentelemetry/api'
 import { event } from '../../src/events/index.ts'
 import { recordSpans } from '../support/spans.ts'
-import { anything, place, Seen, skip, until } from './support.ts'
+import { anything, place, Seen, until } from './support.ts'
 
 const spans = recordSpans()
 const Created = event('todo.created', anything<{ n: number }>())
 const quick = { from: 'beginning', backoff: { base: 1, max: 5 } } as const
 
-test('a delivery is a span in the trace of the publisher, as is its dead letter', { skip }, async () => {
+test('a delivery is a span in the trace of the publisher, as is its dead letter', async () => {
   await using here = await place()
   const peer = await here.peer()
   const inside = new Seen<string | undefined>()
@@ -46,7 +46,7 @@ test('a delivery is a span in the trace of the publisher, as is its dead letter'
   )
 })
 
-test('a batch is one span, with a link to each trace that it works for', { skip }, async () => {
+test('a batch is one span, with a link to each trace that it works for', async () => {
   await using here = await place()
   const peer = await here.peer()
   const publish = (): PromiseLike<unknown> =>

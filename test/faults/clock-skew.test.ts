@@ -4,13 +4,12 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite, test } from 'node:test'
 import { systemClock, type Clock } from '../../src/core/clock.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { programMissing, serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
+import { programMissing } from '../support/servers.ts'
 import { durablePrograms, openDurable, ORDERS, type Durable } from './support/durable.ts'
 import { until } from './support/until.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 const start = durablePrograms()
 
 const SKEW_MS = 600_000
@@ -32,7 +31,7 @@ suite('a clock that is wrong', { concurrency: 4, ...options, timeout: 170_000 },
         `by ${by} in a worker of ${kind}: nobody loses what it holds, and all is done once`,
         options,
         async () => {
-          await using own = await ownDatabase(server.url)
+          await using own = await durableDatabase()
           const begun: string[] = []
           const holding = Promise.withResolvers<void>()
           const during = async (id: string): Promise<void> => {
@@ -58,9 +57,9 @@ suite('a clock that is wrong', { concurrency: 4, ...options, timeout: 170_000 },
 
     test(
       `by ${by} of a whole process, as the system tells it: it keeps its job, and its end counts`,
-      { ...options, skip: server.skip === false ? noLibrary : server.skip },
+      { ...options, skip: noLibrary },
       async () => {
-        await using own = await ownDatabase(server.url)
+        await using own = await durableDatabase()
         const begun: string[] = []
         await using right = await openDurable(own.dsn, 'jobs', { during: (id) => void begun.push(id) })
         await right.prepare()

@@ -4,13 +4,11 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { openDurable, ORDERS, type Kind } from './support/durable.ts'
 import { until } from './support/until.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 
 /** Gives what is under way to a worker that was never there, as if it had taken it over. */
 const TAKEN: Readonly<Partial<Record<Kind, string>>> = {
@@ -23,7 +21,7 @@ const TAKEN: Readonly<Partial<Record<Kind, string>>> = {
 
 for (const [kind, taken] of Object.entries(TAKEN) as [Kind, string][]) {
   test(`${kind}: a transaction of an owner that was replaced meanwhile is undone`, options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     const begun: string[] = []
     const started = Promise.withResolvers<void>()
     const goOn = Promise.withResolvers<void>()

@@ -1,13 +1,11 @@
 /** Notifications that are lost on their way, while the connection looks alive: the poll finds what they told of. */
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { startFaultProxy } from '../../src/testing/fault-proxy.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { databaseProxy } from '../support/database-proxy.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { openDurable } from './support/durable.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 
 const LIMIT_MS = 5_000
 /** The first byte of a notification from the server. */
@@ -16,23 +14,19 @@ const NOTIFICATION = 'A'.charCodeAt(0)
 suite('without a single hint', { concurrency: 3, ...options, timeout: 170_000 }, () => {
   for (const kind of ['jobs', 'keyed', 'events'] as const) {
     test(`${kind} of another process are begun within 5 seconds`, options, async (t) => {
-      await using own = await ownDatabase(server.url)
-      const dsn = new URL(own.dsn)
-      await using proxy = await startFaultProxy({
-        target: { host: dsn.hostname, port: Number(dsn.port === '' ? 5432 : dsn.port) },
-      })
+      await using own = await durableDatabase()
+      await using faulty = await databaseProxy(own.dsn)
       let lost = 0
-      proxy.intercept((bytes) => {
+      faulty.proxy.intercept((bytes) => {
         if (bytes[0] !== NOTIFICATION) return bytes
         lost += 1
         return undefined
       }, 'down')
-      dsn.host = proxy.address
       await using sender = await openDurable(own.dsn, kind)
       await sender.prepare()
       const begunAt = new Map<string, number>()
       const begun = new Map(['warm', 'one', 'two'].map((id) => [id, Promise.withResolvers<void>()]))
-      await using worker = await openDurable(dsn.href, kind, {
+      await using worker = await openDurable(faulty.dsn, kind, {
         during(id) {
           begunAt.set(id, performance.now())
           begun.get(id)?.resolve()

@@ -2,13 +2,11 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import * as timing from '../../src/engine/worker/timing.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { durablePrograms, openDurable, ORDERS, type Kind } from './support/durable.ts'
 import { until } from './support/until.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 const start = durablePrograms()
 
 /** What is promised for one that is frozen or cut off, and for one that stops. */
@@ -49,7 +47,7 @@ suite('a process', { concurrency: 4, ...options, timeout: 170_000 }, () => {
     'that is killed leaves the job of a key to another, and those behind it follow in order',
     options,
     async (t) => {
-      await using own = await ownDatabase(server.url)
+      await using own = await durableDatabase()
       await using heir = await openHeir(own.dsn, 'keyed')
       await using victim = start(own.dsn, 'keyed')
       await victim.said('begun')
@@ -71,7 +69,7 @@ suite('a process', { concurrency: 4, ...options, timeout: 170_000 }, () => {
       `that is frozen loses its job of kind ${kind} to another, and its late answer counts for nothing`,
       options,
       async (t) => {
-        await using own = await ownDatabase(server.url)
+        await using own = await durableDatabase()
         await using heir = await openHeir(own.dsn, kind)
         await using victim = start(own.dsn, kind, { env: { STUBBORN: '1' } })
         await victim.said('begun')
@@ -98,7 +96,7 @@ suite('a process', { concurrency: 4, ...options, timeout: 170_000 }, () => {
     'that stops gives the job back which does not end, and another begins it within two seconds',
     options,
     async (t) => {
-      await using own = await ownDatabase(server.url)
+      await using own = await durableDatabase()
       await using heir = await openHeir(own.dsn, 'jobs', '1h')
       await using victim = start(own.dsn, 'jobs')
       await victim.said('begun')

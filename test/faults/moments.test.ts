@@ -4,14 +4,12 @@
  */
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { bury, durablePrograms, openDurable, type Durable, type Kind } from './support/durable.ts'
 import { until } from './support/until.ts'
 
-const server = await serverAt('postgres')
 const start = durablePrograms()
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 
 const MOMENTS: readonly (readonly [kind: Kind, moment: string, count?: number])[] = [
   ['jobs', 'jobs.enqueue', 3],
@@ -43,7 +41,7 @@ suite('killed', { concurrency: 4, ...options, timeout: 170_000 }, () => {
       `at ${moment} of ${kind}, number ${count}: what was committed is done, and once`,
       options,
       async () => {
-        await using own = await ownDatabase(server.url)
+        await using own = await durableDatabase()
         await using heir = await openDurable(own.dsn, kind, { pollInterval: '500ms' })
         await heir.prepare()
         await using victim = start(own.dsn, kind, { moment, count })
@@ -63,7 +61,7 @@ suite('killed', { concurrency: 4, ...options, timeout: 170_000 }, () => {
       `at ${moment} of ${kind}: all that was committed is done, and what was written down as done not again`,
       options,
       async () => {
-        await using own = await ownDatabase(server.url)
+        await using own = await durableDatabase()
         await using heir = await openDurable(own.dsn, kind, { pollInterval: '500ms' })
         await heir.prepare()
         await using victim = start(own.dsn, kind, { moment })
@@ -89,7 +87,7 @@ suite('killed', { concurrency: 4, ...options, timeout: 170_000 }, () => {
   }
 
   test('at the release of its jobs, while it stops: they are run by others', options, async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using heir = await openDurable(own.dsn, 'jobs', { pollInterval: '500ms' })
     await heir.prepare()
     await using victim = start(own.dsn, 'jobs', { moment: 'jobs.released' })

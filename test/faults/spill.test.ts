@@ -4,20 +4,18 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { durablePrograms, openDurable } from './support/durable.ts'
 import { until } from './support/until.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 const start = durablePrograms()
 
 test(
   'a reader that is killed when an event has become a task: the event has one effect',
   options,
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using heir = await openDurable(own.dsn, 'events', { pollInterval: '500ms', attempts: 2 })
     await heir.prepare()
     await using victim = start(own.dsn, 'events', { moment: 'events.parked', env: { ATTEMPTS: '2' } })

@@ -10,11 +10,8 @@ import { event, events } from '../../src/events/index.ts'
 import { createApp, silentLogger } from '../../src/index.ts'
 import { job, jobs } from '../../src/jobs/index.ts'
 import { anything, until } from '../events/support.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { parsePrometheus } from '../telemetry/prometheus-text.ts'
-
-const server = await serverAt('postgres')
 
 function assertListed(exposed: string): readonly string[] {
   const names = [...parsePrometheus(exposed).keys()]
@@ -46,8 +43,8 @@ test('each metric of a running app is in the guide', async () => {
   }
 })
 
-test('so is each of an app with all that lives in a database', { skip: server.skip }, async () => {
-  await using database = await ownDatabase(server.url)
+test('so is each of an app with all that lives in a database', async () => {
+  await using database = await durableDatabase()
   const Mail = job('mail', anything<{ to: string }>())
   const Created = event('todo.created', anything<{ n: number }>())
   const app = createApp({

@@ -8,13 +8,13 @@ import { Unhandled } from '../../src/jobs/unhandled.ts'
 import { silentLogger, type Logger } from '../../src/telemetry/log.ts'
 import { leakCheck } from '../../src/testing/leak-check.ts'
 import { openEngine } from '../engine/leases-support.ts'
-import { eventually, skip, testJobs } from './support.ts'
+import { eventually, testJobs } from './support.ts'
 
 leakCheck()
 
 const Greet = job('greet', z.object({ name: z.string() }), { backoff: { base: 1 } })
 
-test('a job is found while it waits, with all that was said of it', { skip }, async () => {
+test('a job is found while it waits, with all that was said of it', async () => {
   await using it = await testJobs()
   const { id } = await it.jobs.enqueue(Greet, { name: 'Ada' }, { delay: '1h', priority: 3, group: 'g' })
   const info = await it.jobs.get(id)
@@ -31,7 +31,7 @@ test('a job is found while it waits, with all that was said of it', { skip }, as
   await assert.rejects(it.jobs.get('x'), { code: 'SLUICE_INVALID_ARGUMENT' })
 })
 
-test('a waiting job that is cancelled is gone', { skip }, async () => {
+test('a waiting job that is cancelled is gone', async () => {
   await using it = await testJobs()
   const { id } = await it.jobs.enqueue(Greet, { name: 'Ada' })
   assert.equal(await it.jobs.cancel(id), true)
@@ -41,7 +41,7 @@ test('a waiting job that is cancelled is gone', { skip }, async () => {
 
 for (const notify of [true, false]) {
   const how = notify ? 'by a notification' : 'by looking'
-  test(`a job that runs in another process is aborted ${how}`, { skip }, async () => {
+  test(`a job that runs in another process is aborted ${how}`, async () => {
     await using it = await testJobs({ notify })
     const peer = await it.peer({ notify })
     const started = Promise.withResolvers<void>()
@@ -61,7 +61,7 @@ for (const notify of [true, false]) {
   })
 }
 
-test('a group is counted and cancelled as one', { skip }, async () => {
+test('a group is counted and cancelled as one', async () => {
   await using it = await testJobs()
   const data = { name: 'Ada' }
   await it.jobs.enqueueMany(Greet, [
@@ -75,7 +75,7 @@ test('a group is counted and cancelled as one', { skip }, async () => {
   assert.deepEqual(await it.jobs.group('b'), { group: 'b', open: 1, dead: 0 })
 })
 
-test('a paused queue runs nothing until it is resumed', { skip }, async () => {
+test('a paused queue runs nothing until it is resumed', async () => {
   await using it = await testJobs()
   const peer = await it.peer()
   const names: string[] = []
@@ -106,7 +106,7 @@ test('a paused queue runs nothing until it is resumed', { skip }, async () => {
   )
 })
 
-test('dead letters are listed with the errors of each attempt, and dropped', { skip }, async () => {
+test('dead letters are listed with the errors of each attempt, and dropped', async () => {
   await using it = await testJobs()
   const Fails = job('fails', z.number(), { attempts: 2, backoff: { base: 1 } })
   it.jobs.handle(Fails, ({ attempt }) => {
@@ -130,7 +130,7 @@ test('dead letters are listed with the errors of each attempt, and dropped', { s
   assert.deepEqual(await it.jobs.deadLetters.list(), [])
 })
 
-test('what is dropped has to be named, and a mistyped filter is none', { skip }, async () => {
+test('what is dropped has to be named, and a mistyped filter is none', async () => {
   await using it = await testJobs()
   const Mail = job('mail', z.number(), { attempts: 1 })
   const worker = it.jobs.handle(Mail, () => {
@@ -162,7 +162,7 @@ test('what is dropped has to be named, and a mistyped filter is none', { skip },
   assert.equal(await deadLetters.drop({ before: new Date(Date.now() + 60_000) }), 1)
 })
 
-test('a redrive goes on when its canaries are done', { skip }, async () => {
+test('a redrive goes on when its canaries are done', async () => {
   await using it = await testJobs()
   const Mend = job('mend', z.number(), { attempts: 1 })
   let broken = true
@@ -184,7 +184,7 @@ test('a redrive goes on when its canaries are done', { skip }, async () => {
   assert.deepEqual(await it.jobs.deadLetters.list(), [])
 })
 
-test('a redrive stops when most of its canaries fail again', { skip }, async () => {
+test('a redrive stops when most of its canaries fail again', async () => {
   await using it = await testJobs()
   const Broken = job('broken', z.number(), { attempts: 1 })
   it.jobs.handle(Broken, () => {
@@ -206,7 +206,7 @@ test('a redrive stops when most of its canaries fail again', { skip }, async () 
   assert.equal(all.filter(({ errors }) => errors.length === 2).length, 3)
 })
 
-test('a job that has no handler here is left to others, and counted', { skip }, async () => {
+test('a job that has no handler here is left to others, and counted', async () => {
   await using it = await testJobs()
   const Old = job('old', z.number(), { queue: 'shared' })
   const New = job('new', z.number(), { queue: 'shared' })
@@ -224,7 +224,7 @@ test('a job that has no handler here is left to others, and counted', { skip }, 
   assert.equal(await ran.promise, 1)
 })
 
-test('jobs that no process handles are told once, by name, and no more when one does', { skip }, async () => {
+test('jobs that no process handles are told once, by name, and no more when one does', async () => {
   const lines: (readonly [object, string])[] = []
   const log: Logger = {
     ...silentLogger,

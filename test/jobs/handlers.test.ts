@@ -5,11 +5,11 @@ import { z } from 'zod'
 import { job } from '../../src/jobs/index.ts'
 import { currentContext, runInContext } from '../../src/telemetry/context.ts'
 import { leakCheck } from '../../src/testing/leak-check.ts'
-import { eventually, skip, testJobs } from './support.ts'
+import { eventually, testJobs } from './support.ts'
 
 leakCheck()
 
-test('a handler past its timeout is told so, and the job fails when it ends', { skip }, async () => {
+test('a handler past its timeout is told so, and the job fails when it ends', async () => {
   await using it = await testJobs()
   const Slow = job('slow', z.object({}), { timeout: 50, attempts: 1 })
   const reasons: unknown[] = []
@@ -24,7 +24,7 @@ test('a handler past its timeout is told so, and the job fails when it ends', { 
   assert.equal(reasons.length, 1)
 })
 
-test('a handler that never ends loses its slot', { skip }, async () => {
+test('a handler that never ends loses its slot', async () => {
   await using it = await testJobs()
   const Stuck = job('stuck', z.object({ hang: z.boolean() }), { timeout: 20, attempts: 1, concurrency: 1 })
   const ran = Promise.withResolvers<void>()
@@ -36,7 +36,7 @@ test('a handler that never ends loses its slot', { skip }, async () => {
   await eventually(async () => ((await it.jobs.get(id))?.state === 'dead' ? true : undefined))
 })
 
-test('with transaction: true, effect and end commit together', { skip }, async () => {
+test('with transaction: true, effect and end commit together', async () => {
   await using it = await testJobs()
   await it.db.execute('create table effect (id bigint)')
   const Pay = job('pay', z.object({}), { attempts: 2, backoff: { base: 1 } })
@@ -57,7 +57,7 @@ test('with transaction: true, effect and end commit together', { skip }, async (
   assert.equal(await it.jobs.get(id), undefined)
 })
 
-test('a transaction whose job was cancelled meanwhile is undone', { skip }, async () => {
+test('a transaction whose job was cancelled meanwhile is undone', async () => {
   await using it = await testJobs()
   await it.db.execute('create table effect (id bigint)')
   const Pay = job('pay', z.object({}))
@@ -82,7 +82,7 @@ test('a transaction whose job was cancelled meanwhile is undone', { skip }, asyn
   assert.deepEqual(await it.jobs.deadLetters.list(), [])
 })
 
-test('without a transaction, asking for it says how to get one', { skip }, async () => {
+test('without a transaction, asking for it says how to get one', async () => {
   await using it = await testJobs()
   const Plain = job('plain', z.object({}), { attempts: 1 })
   it.jobs.handle(Plain, ({ tx }) => tx)
@@ -91,7 +91,7 @@ test('without a transaction, asking for it says how to get one', { skip }, async
   assert.match(dead.why, /register it with \{ transaction: true \}/)
 })
 
-test('a batch handler gets many jobs, and fails single ones', { skip }, async () => {
+test('a batch handler gets many jobs, and fails single ones', async () => {
   await using it = await testJobs()
   const Import = job('import', z.object({ n: z.number() }), { attempts: 1, concurrency: 1 })
   const items = Array.from({ length: 10 }, (_, n) => ({ data: { n } }))
@@ -120,7 +120,7 @@ test('a batch handler gets many jobs, and fails single ones', { skip }, async ()
   assert.equal((await it.jobs.deadLetters.list()).length, 1)
 })
 
-test('a batch handler that throws fails those of which nothing was said', { skip }, async () => {
+test('a batch handler that throws fails those of which nothing was said', async () => {
   await using it = await testJobs()
   const Import = job('import', z.object({ n: z.number() }), { attempts: 1, concurrency: 1 })
   await it.jobs.enqueueMany(Import, [{ data: { n: 1 } }, { data: { n: 2 } }])
@@ -139,7 +139,7 @@ test('a batch handler that throws fails those of which nothing was said', { skip
   assert.deepEqual(dead.map(({ why }) => why).toSorted(), ['Error: said', 'Error: thrown'])
 })
 
-test('a job keeps its result, and is found by it', { skip }, async () => {
+test('a job keeps its result, and is found by it', async () => {
   await using it = await testJobs()
   const Sum = job('sum', z.array(z.number()), { keepResult: '1h' })
   it.jobs.handle(Sum, ({ data }) => data.reduce((a, b) => a + b, 0))
@@ -153,7 +153,7 @@ test('a job keeps its result, and is found by it', { skip }, async () => {
   assert.equal(info.attempt, 1)
 })
 
-test('progress is seen by others while the job runs', { skip }, async () => {
+test('progress is seen by others while the job runs', async () => {
   await using it = await testJobs()
   const Long = job('long', z.object({}))
   const goOn = Promise.withResolvers<void>()
@@ -172,24 +172,20 @@ test('progress is seen by others while the job runs', { skip }, async () => {
   goOn.resolve()
 })
 
-test(
-  'data of an older program that the schema refuses becomes a dead letter with path and reason',
-  { skip },
-  async () => {
-    await using it = await testJobs()
-    const Old = job('mail', z.object({ address: z.string() }))
-    const New = job('mail', z.object({ to: z.string() }))
-    const { id } = await it.jobs.enqueue(Old, { address: 'a@b' })
-    let called = false
-    it.jobs.handle(New, () => void (called = true))
-    const dead = await eventually(() => it.jobs.deadLetters.get(id))
-    assert.match(dead.why, /^SLUICE_INVALID_DATA: job "mail": to: /)
-    assert.equal(dead.attempt, 1)
-    assert.equal(called, false)
-  },
-)
+test('data of an older program that the schema refuses becomes a dead letter with path and reason', async () => {
+  await using it = await testJobs()
+  const Old = job('mail', z.object({ address: z.string() }))
+  const New = job('mail', z.object({ to: z.string() }))
+  const { id } = await it.jobs.enqueue(Old, { address: 'a@b' })
+  let called = false
+  it.jobs.handle(New, () => void (called = true))
+  const dead = await eventually(() => it.jobs.deadLetters.get(id))
+  assert.match(dead.why, /^SLUICE_INVALID_DATA: job "mail": to: /)
+  assert.equal(dead.attempt, 1)
+  assert.equal(called, false)
+})
 
-test('a handler runs in the request of whoever enqueued the job, and in no other', { skip }, async () => {
+test('a handler runs in the request of whoever enqueued the job, and in no other', async () => {
   await using it = await testJobs()
   const Greet = job('greet', z.object({}))
   const seen: string[] = []
@@ -204,7 +200,7 @@ test('a handler runs in the request of whoever enqueued the job, and in no other
   assert.deepEqual(seen.toSorted(), ['none', 'r-1'])
 })
 
-test('a second handler of a job is refused, and allowed once the first has stopped', { skip }, async () => {
+test('a second handler of a job is refused, and allowed once the first has stopped', async () => {
   await using it = await testJobs()
   const Greet = job('greet', z.object({}))
   const first = it.jobs.handle(Greet, () => {})

@@ -7,13 +7,12 @@ import { SluiceError } from '../../src/index.ts'
 import { job, jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { durableDatabase } from '../support/durable-database.ts'
-import { skip } from './support.ts'
 
 const Work = job('work', z.number())
 
 test(
   'nothing is given back that was claimed in the same moment, so that each job runs once',
-  { skip, timeout: 120_000 },
+  { timeout: 120_000 },
   async () => {
     await using own = await durableDatabase()
     await using db = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })

@@ -5,9 +5,9 @@ import { z } from 'zod'
 import { job, type JobContext } from '../../src/jobs/index.ts'
 import { Unhandled } from '../../src/jobs/unhandled.ts'
 import { aborted, openEngine } from '../engine/leases-support.ts'
-import { eventually, skip, testJobs, type TestJobs } from './support.ts'
+import { eventually, testJobs, type TestJobs } from './support.ts'
 
-const options = { skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 const data = z.object({ key: z.string(), at: z.number() })
 const shared = { queue: 'shared', attempts: 50, backoff: { base: 1, max: 2 } } as const
 const X = job('x', data, shared)

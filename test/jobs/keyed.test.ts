@@ -5,9 +5,9 @@ import { z } from 'zod'
 import { KEY_SHARDS, keyShard } from '../../src/engine/tasks/keyed.ts'
 import { job, type JobContext } from '../../src/jobs/index.ts'
 import { aborted } from '../engine/leases-support.ts'
-import { skip, testJobs } from './support.ts'
+import { testJobs } from './support.ts'
 
-const options = { skip, timeout: 30_000 }
+const options = { timeout: 60_000 }
 const Step = job('step', z.object({ key: z.string(), at: z.number() }), {
   attempts: 50,
   backoff: { base: 1, max: 2 },

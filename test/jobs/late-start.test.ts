@@ -7,13 +7,13 @@ import { SluiceError } from '../../src/index.ts'
 import { job, jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { durableDatabase } from '../support/durable-database.ts'
-import { eventually, skip } from './support.ts'
+import { eventually } from './support.ts'
 
 const Work = job('work', z.number())
 
 test(
   'a handler whose start fails begins when the database is back, and health says so meanwhile',
-  { skip, timeout: 60_000 },
+  { timeout: 60_000 },
   async () => {
     await using own = await durableDatabase()
     await using db = await connectComponent(postgres({ dsn: own.dsn }), { name: 'db' })

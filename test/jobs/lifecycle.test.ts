@@ -8,13 +8,13 @@ import { job, jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { leakCheck } from '../../src/testing/leak-check.ts'
 import { durableDatabase } from '../support/durable-database.ts'
-import { eventually, skip, testJobs } from './support.ts'
+import { eventually, testJobs } from './support.ts'
 
 leakCheck()
 
 const Greet = job('greet', z.object({ name: z.string() }), { backoff: { base: 1 } })
 
-test('a shutdown lets jobs end, and claims no more', { skip }, async () => {
+test('a shutdown lets jobs end, and claims no more', async () => {
   await using it = await testJobs()
   const started = Promise.withResolvers<void>()
   const goOn = Promise.withResolvers<void>()
@@ -42,52 +42,44 @@ test('a shutdown lets jobs end, and claims no more', { skip }, async () => {
   ])
 })
 
-test(
-  'jobs that outlast the shutdown are aborted and given back, their attempt not counted',
-  { skip },
-  async () => {
-    await using it = await testJobs({ shutdownTimeout: 50 })
-    const peer = await it.peer()
-    const started = Promise.withResolvers<void>()
-    const reasons: unknown[] = []
-    it.jobs.handle(Greet, async ({ signal }) => {
-      started.resolve()
-      await once(signal, 'abort')
-      reasons.push((signal.reason as { code: string }).code)
-      throw signal.reason
-    })
-    await it.jobs.enqueue(Greet, { name: 'Ada' })
-    await started.promise
-    await it.open.component.drain?.(AbortSignal.timeout(10_000))
-    assert.deepEqual(reasons, ['SLUICE_SHUTDOWN'])
-    const attempts = Promise.withResolvers<number>()
-    peer.api.handle(Greet, ({ attempt }) => attempts.resolve(attempt))
-    assert.equal(await attempts.promise, 1)
-  },
-)
+test('jobs that outlast the shutdown are aborted and given back, their attempt not counted', async () => {
+  await using it = await testJobs({ shutdownTimeout: 50 })
+  const peer = await it.peer()
+  const started = Promise.withResolvers<void>()
+  const reasons: unknown[] = []
+  it.jobs.handle(Greet, async ({ signal }) => {
+    started.resolve()
+    await once(signal, 'abort')
+    reasons.push((signal.reason as { code: string }).code)
+    throw signal.reason
+  })
+  await it.jobs.enqueue(Greet, { name: 'Ada' })
+  await started.promise
+  await it.open.component.drain?.(AbortSignal.timeout(10_000))
+  assert.deepEqual(reasons, ['SLUICE_SHUTDOWN'])
+  const attempts = Promise.withResolvers<number>()
+  peer.api.handle(Greet, ({ attempt }) => attempts.resolve(attempt))
+  assert.equal(await attempts.promise, 1)
+})
 
-test(
-  'a handler that heeds nothing does not hold a shutdown, and its job is given back',
-  { skip },
-  async () => {
-    await using it = await testJobs({ shutdownTimeout: 10 })
-    const started = Promise.withResolvers<void>()
-    const late = Promise.withResolvers<void>()
-    it.jobs.handle(Greet, async () => {
-      started.resolve()
-      await late.promise
-    })
-    const { id } = await it.jobs.enqueue(Greet, { name: 'Ada' })
-    await started.promise
-    await it.open.component.drain?.(AbortSignal.timeout(10_000))
-    late.resolve()
-    assert.deepEqual(await it.db.query('select id, attempt, owner from sluice.task'), [
-      { id, attempt: 0, owner: null },
-    ])
-  },
-)
+test('a handler that heeds nothing does not hold a shutdown, and its job is given back', async () => {
+  await using it = await testJobs({ shutdownTimeout: 10 })
+  const started = Promise.withResolvers<void>()
+  const late = Promise.withResolvers<void>()
+  it.jobs.handle(Greet, async () => {
+    started.resolve()
+    await late.promise
+  })
+  const { id } = await it.jobs.enqueue(Greet, { name: 'Ada' })
+  await started.promise
+  await it.open.component.drain?.(AbortSignal.timeout(10_000))
+  late.resolve()
+  assert.deepEqual(await it.db.query('select id, attempt, owner from sluice.task'), [
+    { id, attempt: 0, owner: null },
+  ])
+})
 
-test('jobs claimed ahead are given back when their worker stops', { skip }, async () => {
+test('jobs claimed ahead are given back when their worker stops', async () => {
   await using it = await testJobs()
   await it.jobs.enqueueMany(
     Greet,
@@ -118,35 +110,31 @@ test('jobs claimed ahead are given back when their worker stops', { skip }, asyn
   })
 })
 
-test(
-  'a worker that was taken for dead aborts its jobs, and goes on under a new lease',
-  { skip },
-  async () => {
-    await using it = await testJobs()
-    const attempts: number[] = []
-    const aborted = Promise.withResolvers<unknown>()
-    const again = Promise.withResolvers<void>()
-    const started = Promise.withResolvers<void>()
-    it.jobs.handle(Greet, async ({ attempt, signal }) => {
-      attempts.push(attempt)
-      if (attempt > 1) return again.resolve()
-      started.resolve()
-      await once(signal, 'abort')
-      aborted.resolve(signal.reason)
-    })
-    const { id } = await it.jobs.enqueue(Greet, { name: 'Ada' })
-    await started.promise
-    // As another process does that has not heard of this one for long.
-    await it.db.execute(`update sluice.worker set dead_at = clock_timestamp() - interval '1 minute'`)
-    await it.db.execute('update sluice.task set owner = null where owner is not null')
-    await aborted.promise
-    await again.promise
-    assert.deepEqual(attempts, [1, 2])
-    await eventually(async () => ((await it.jobs.get(id)) === undefined ? true : undefined))
-  },
-)
+test('a worker that was taken for dead aborts its jobs, and goes on under a new lease', async () => {
+  await using it = await testJobs()
+  const attempts: number[] = []
+  const aborted = Promise.withResolvers<unknown>()
+  const again = Promise.withResolvers<void>()
+  const started = Promise.withResolvers<void>()
+  it.jobs.handle(Greet, async ({ attempt, signal }) => {
+    attempts.push(attempt)
+    if (attempt > 1) return again.resolve()
+    started.resolve()
+    await once(signal, 'abort')
+    aborted.resolve(signal.reason)
+  })
+  const { id } = await it.jobs.enqueue(Greet, { name: 'Ada' })
+  await started.promise
+  // As another process does that has not heard of this one for long.
+  await it.db.execute(`update sluice.worker set dead_at = clock_timestamp() - interval '1 minute'`)
+  await it.db.execute('update sluice.task set owner = null where owner is not null')
+  await aborted.promise
+  await again.promise
+  assert.deepEqual(attempts, [1, 2])
+  await eventually(async () => ((await it.jobs.get(id)) === undefined ? true : undefined))
+})
 
-test('what an attempt answers after its job was given to others changes nothing', { skip }, async () => {
+test('what an attempt answers after its job was given to others changes nothing', async () => {
   await using it = await testJobs({ notify: false, pollInterval: '1h' })
   const started = Promise.withResolvers<void>()
   const goOn = Promise.withResolvers<void>()
@@ -162,7 +150,7 @@ test('what an attempt answers after its job was given to others changes nothing'
   assert.deepEqual(await it.db.query('select attempt, owner from sluice.task'), [{ attempt: 2, owner: '-1' }])
 })
 
-test('many callers at once are stored by few statements', { skip }, async () => {
+test('many callers at once are stored by few statements', async () => {
   await using it = await testJobs()
   await it.jobs.enqueue(Greet, { name: 'first' })
   await it.jobs.pause('greet')
@@ -176,20 +164,16 @@ test('many callers at once are stored by few statements', { skip }, async () => 
   assert.ok(row!.n < 20, `${row!.n} transactions`)
 })
 
-test(
-  'a job that is due later starts when it is due, also when another process put it in',
-  { skip },
-  async () => {
-    await using it = await testJobs({ pollInterval: '1h' })
-    const peer = await it.peer()
-    const ran = Promise.withResolvers<void>()
-    it.jobs.handle(Greet, () => ran.resolve())
-    await peer.api.enqueue(Greet, { name: 'Ada' }, { delay: 300 })
-    await ran.promise
-  },
-)
+test('a job that is due later starts when it is due, also when another process put it in', async () => {
+  await using it = await testJobs({ pollInterval: '1h' })
+  const peer = await it.peer()
+  const ran = Promise.withResolvers<void>()
+  it.jobs.handle(Greet, () => ran.resolve())
+  await peer.api.enqueue(Greet, { name: 'Ada' }, { delay: 300 })
+  await ran.promise
+})
 
-test('facts of the queue are in what the component says of itself and in its metrics', { skip }, async () => {
+test('facts of the queue are in what the component says of itself and in its metrics', async () => {
   await using it = await testJobs()
   const ran = Promise.withResolvers<void>()
   const worker = it.jobs.handle(Greet, () => ran.resolve())
@@ -204,7 +188,7 @@ test('facts of the queue are in what the component says of itself and in its met
   assert.match(it.open.metrics.expose(), /sluice_jobs_done_total\{component="jobs",job="greet"\} 1/)
 })
 
-test('an app that stops waits for a job that runs, and for its end to be stored', { skip }, async () => {
+test('an app that stops waits for a job that runs, and for its end to be stored', async () => {
   await using own = await durableDatabase()
   const app = createApp({
     name: 'jobs',

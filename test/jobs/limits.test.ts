@@ -6,13 +6,11 @@ import { test } from 'node:test'
 import { giveRate, passGate, takeRate, DROP_RATES } from '../../src/engine/tasks/limits.ts'
 import { limitRules } from '../../src/jobs/limits.ts'
 import { openEngine } from '../engine/leases-support.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { Few, KEY_RATE, Often, OftenByKey, RATE, TwoByKey } from './limits-jobs.ts'
 import { testJobs } from './support.ts'
 
-const server = await serverAt('postgres')
-const options = { skip: server.skip, timeout: 120_000 }
+const options = { timeout: 120_000 }
 
 test('the limits of a queue are the strictest that its jobs say', () => {
   const rate = (limit: number, perMs: number) => ({ limit, perMs, by: 'queue' }) as const
@@ -32,7 +30,7 @@ test('the limits of a queue are the strictest that its jobs say', () => {
 })
 
 test('permits to run are given out once, and those of the dead come back', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using it = await openEngine(own.dsn)
   const ids = await it.db.query<{ id: string }>(
     `insert into sluice.worker (name) select 'w' from generate_series(1, 8) returning id`,
@@ -62,7 +60,7 @@ test('permits to run are given out once, and those of the dead come back', optio
 })
 
 test('starts are given out once for a window, and what was none can be given back', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using it = await openEngine(own.dsn)
   const limit = { limit: 10, perMs: 3_600_000 }
   const take = (want: number) => takeRate(it.db, 1, new Map([['', want]]), limit)
@@ -94,7 +92,7 @@ test('starts are given out once for a window, and what was none can be given bac
 })
 
 test('in no window, wherever it begins, do more start than the limit', options, async () => {
-  await using own = await ownDatabase(server.url)
+  await using own = await durableDatabase()
   await using it = await openEngine(own.dsn)
   const limit = { limit: 7, perMs: 160 }
   const at: number[] = []

@@ -5,9 +5,9 @@ import { z } from 'zod'
 import { postgres } from '../../src/components/postgres/index.ts'
 import { job, jobs, type Jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
-import { startFaultProxy } from '../../src/testing/fault-proxy.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { eventually, server } from './support.ts'
+import { databaseProxy } from '../support/database-proxy.ts'
+import { durableDatabase } from '../support/durable-database.ts'
+import { eventually } from './support.ts'
 
 const Work = job('work', z.number())
 
@@ -18,14 +18,12 @@ for (const [what, enqueue, isUnique] of [
 ] as const) {
   test(
     `the lost answer to ${what} ${isUnique ? 'may be asked for again' : 'is not to be asked for again blindly'}`,
-    { skip: server.skip, timeout: 60_000 },
+    { timeout: 60_000 },
     async () => {
-      await using own = await ownDatabase(server.url)
-      const { hostname, port } = new URL(own.dsn)
-      await using proxy = await startFaultProxy({ target: { host: hostname, port: Number(port || 5432) } })
-      const via = new URL(own.dsn)
-      via.host = proxy.address
-      await using db = await connectComponent(postgres({ dsn: via.href }), { name: 'db' })
+      await using own = await durableDatabase()
+      await using faulty = await databaseProxy(own.dsn)
+      const { proxy } = faulty
+      await using db = await connectComponent(postgres({ dsn: faulty.dsn }), { name: 'db' })
       await using open = await connectComponent(jobs({ notify: false }), { required: { postgres: db.api } })
       await using direct = await connectComponent(postgres({ dsn: own.dsn }), { name: 'direct' })
       const { id } = await open.api.enqueue(Work, 0)

@@ -4,9 +4,9 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import type { Transaction } from '../../src/components/postgres/index.ts'
 import { job } from '../../src/jobs/index.ts'
-import { skip, testJobs } from './support.ts'
+import { testJobs } from './support.ts'
 
-const options = { skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 const data = z.number()
 const Work = job('work', data)
 const code = 'SLUICE_INVALID_ARGUMENT'

@@ -5,36 +5,32 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import { job } from '../../src/jobs/index.ts'
 import { leakCheck } from '../../src/testing/leak-check.ts'
-import { eventually, skip, testJobs } from './support.ts'
+import { eventually, testJobs } from './support.ts'
 
 leakCheck()
 
-test(
-  'of jobs that are ready the most urgent runs first, then the one that was due first',
-  { skip },
-  async () => {
-    await using it = await testJobs()
-    const Sorted = job('sorted', z.string(), { concurrency: 1, priority: 4 })
-    await it.jobs.enqueueMany(Sorted, [
-      { data: 'late', priority: 9 },
-      { data: 'usual' },
-      { data: 'first', priority: 0 },
-      { data: 'usual too' },
-      { data: 'soon', priority: 1 },
-    ])
-    const ran: string[] = []
-    const all = Promise.withResolvers<void>()
-    it.jobs.handle(Sorted, ({ data }) => {
-      ran.push(data)
-      if (ran.length === 5) all.resolve()
-    })
-    await all.promise
-    assert.deepEqual(ran, ['first', 'soon', 'usual', 'usual too', 'late'])
-  },
-)
+test('of jobs that are ready the most urgent runs first, then the one that was due first', async () => {
+  await using it = await testJobs()
+  const Sorted = job('sorted', z.string(), { concurrency: 1, priority: 4 })
+  await it.jobs.enqueueMany(Sorted, [
+    { data: 'late', priority: 9 },
+    { data: 'usual' },
+    { data: 'first', priority: 0 },
+    { data: 'usual too' },
+    { data: 'soon', priority: 1 },
+  ])
+  const ran: string[] = []
+  const all = Promise.withResolvers<void>()
+  it.jobs.handle(Sorted, ({ data }) => {
+    ran.push(data)
+    if (ran.length === 5) all.resolve()
+  })
+  await all.promise
+  assert.deepEqual(ran, ['first', 'soon', 'usual', 'usual too', 'late'])
+})
 
 for (const where of ['job', 'handler'] as const) {
-  test(`the concurrency of the ${where} bounds what runs at once in this process`, { skip }, async () => {
+  test(`the concurrency of the ${where} bounds what runs at once in this process`, async () => {
     await using it = await testJobs()
     const Slow = job('slow', z.number(), where === 'job' ? { concurrency: 3 } : { concurrency: 50 })
     let running = 0
@@ -65,7 +61,7 @@ for (const where of ['job', 'handler'] as const) {
   })
 }
 
-test('a job that runs with a key is cancelled, and the next of its key goes on', { skip }, async () => {
+test('a job that runs with a key is cancelled, and the next of its key goes on', async () => {
   // A poll that would find it is far away.
   await using it = await testJobs({ pollInterval: '30s' })
   const peer = await it.peer()
@@ -98,7 +94,7 @@ test('a job that runs with a key is cancelled, and the next of its key goes on',
   assert.deepEqual(await it.jobs.deadLetters.list(), [])
 })
 
-test('results and dead letters are deleted when they were kept for long enough', { skip }, async () => {
+test('results and dead letters are deleted when they were kept for long enough', async () => {
   await using it = await testJobs({ keepDead: '1h' })
   const Kept = job('kept', z.number(), { attempts: 1, keepResult: '1h' })
   it.jobs.handle(Kept, ({ data }) => {
@@ -130,7 +126,7 @@ test('results and dead letters are deleted when they were kept for long enough',
   assert.deepEqual(left, [{ done: 1, dead: 1 }])
 })
 
-test('a failing attempt is logged with its number, and the dead letter as a warning', { skip }, async () => {
+test('a failing attempt is logged with its number, and the dead letter as a warning', async () => {
   const lines: string[] = []
   const note =
     (level: string) =>

@@ -5,10 +5,10 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { z } from 'zod'
 import { job, type BatchContext } from '../../src/jobs/index.ts'
-import { eventually, skip, testJobs, type TestJobs } from './support.ts'
+import { eventually, testJobs, type TestJobs } from './support.ts'
 
 const program = new URL('./poison-program.ts', import.meta.url)
-const options = { skip, timeout: 280_000 }
+const options = { timeout: 280_000 }
 const Poison = job('poison', z.object({ n: z.number() }), { attempts: 3 })
 const NUMBERS = Array.from({ length: 20 }, (_, n) => n)
 

@@ -17,11 +17,9 @@ import { poolSource } from '../../src/jobs/pool-source.ts'
 import type { SourceHost, TaskSource } from '../../src/jobs/source.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { newTask, openTables, worker } from '../engine/tasks-support.ts'
-import { ownDatabase } from '../support/own-database.ts'
-import { serverAt } from '../support/servers.ts'
+import { durableDatabase } from '../support/durable-database.ts'
 import { soakCycles } from '../support/soak.ts'
 
-const server = await serverAt('postgres')
 const WORKERS = 3
 /** From this many on a claim takes lots. */
 const LOT = 50
@@ -318,9 +316,9 @@ const commands = fc.commands(
 
 test(
   'whatever happens to tasks that are taken by lots and by ones, the tables agree with a model in memory',
-  { skip: server.skip, timeout: 300_000 },
+  { timeout: 300_000 },
   async () => {
-    await using own = await ownDatabase(server.url)
+    await using own = await durableDatabase()
     await using tables = await openTables(own.dsn)
     const { db } = tables
     await fc.assert(

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { z } from 'zod'
 import { job } from '../../src/jobs/index.ts'
-import { eventually, skip, testJobs } from './support.ts'
+import { eventually, testJobs } from './support.ts'
 
 const TIMES = 1_000
 const AT_ONCE = 10
 
 test(
   'a thousand jobs of transactions that are rolled back leave nothing and run never',
-  { skip, timeout: 120_000 },
+  { timeout: 120_000 },
   async () => {
     await using it = await testJobs()
     const Work = job('work', z.object({ n: z.number() }))

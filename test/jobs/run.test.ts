@@ -3,13 +3,13 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import { job, noRetry } from '../../src/jobs/index.ts'
 import { leakCheck } from '../../src/testing/leak-check.ts'
-import { skip, testJobs } from './support.ts'
+import { testJobs } from './support.ts'
 
 leakCheck()
 
 const Greet = job('greet', z.object({ name: z.string() }), { backoff: { base: 1 } })
 
-test('a job is run with its data, once, and is gone', { skip }, async () => {
+test('a job is run with its data, once, and is gone', async () => {
   await using it = await testJobs()
   const ran = Promise.withResolvers<string>()
   const worker = it.jobs.handle(Greet, ({ data }) => ran.resolve(data.name))
@@ -22,7 +22,7 @@ test('a job is run with its data, once, and is gone', { skip }, async () => {
   assert.deepEqual(rows, [])
 })
 
-test('a job that fails is run again, until its attempts are used up', { skip }, async () => {
+test('a job that fails is run again, until its attempts are used up', async () => {
   await using it = await testJobs()
   const Fails = job('fails', z.number(), { attempts: 3, backoff: { base: 1 } })
   const attempts: number[] = []
@@ -45,7 +45,7 @@ test('a job that fails is run again, until its attempts are used up', { skip }, 
   )
 })
 
-test('an error marked by noRetry makes a dead letter at once', { skip }, async () => {
+test('an error marked by noRetry makes a dead letter at once', async () => {
   await using it = await testJobs()
   const ran = Promise.withResolvers<void>()
   const worker = it.jobs.handle(Greet, () => {
@@ -59,7 +59,7 @@ test('an error marked by noRetry makes a dead letter at once', { skip }, async (
   assert.deepEqual(rows, [{ attempt: 1, why: 'Error: no such user' }])
 })
 
-test('a job of another process starts at once', { skip }, async () => {
+test('a job of another process starts at once', async () => {
   await using it = await testJobs({ pollInterval: '1h' })
   const peer = await it.peer()
   const ran = Promise.withResolvers<string>()
@@ -71,7 +71,7 @@ test('a job of another process starts at once', { skip }, async () => {
   assert.equal(await ran.promise, 'Bob')
 })
 
-test('what a rolled back transaction enqueued never runs, what it committed does', { skip }, async () => {
+test('what a rolled back transaction enqueued never runs, what it committed does', async () => {
   await using it = await testJobs()
   const names: string[] = []
   const ran = Promise.withResolvers<void>()

@@ -7,13 +7,8 @@ import {
   type OpenComponentOptions,
 } from '../../src/testing/connect-component.ts'
 import { durableDatabase } from '../support/durable-database.ts'
-import { serverAt } from '../support/servers.ts'
 
 export { eventually } from '../support/eventually.ts'
-
-export const server = await serverAt('postgres')
-/** Nothing: without a server they have the embedded one. */
-export const skip = false
 
 export interface TestJobs extends AsyncDisposable {
   readonly dsn: string

@@ -7,9 +7,9 @@ import { threads } from '../../src/components/threads/index.ts'
 import { job, jobs, type JobInfo, type Jobs } from '../../src/jobs/index.ts'
 import { connectComponent } from '../../src/testing/connect-component.ts'
 import { durableDatabase } from '../support/durable-database.ts'
-import { skip, testJobs } from './support.ts'
+import { testJobs } from './support.ts'
 
-const options = { skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 const TASK = new URL('./threads-task.ts', import.meta.url)
 const data = z.object({ do: z.enum(['sum', 'loop', 'crash', 'throw']), upTo: z.number() })
 // On a slow day the start of a thread takes longer than the timeout: then there is another attempt.

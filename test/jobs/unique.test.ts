@@ -4,9 +4,9 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import { DROP_WINDOWS, enqueueUnique, type UniqueTask } from '../../src/engine/tasks/unique.ts'
 import { job, type EnqueuedJob } from '../../src/jobs/index.ts'
-import { skip, testJobs } from './support.ts'
+import { testJobs } from './support.ts'
 
-const options = { skip, timeout: 60_000 }
+const options = { timeout: 60_000 }
 const Mail = job('mail', z.number(), { queue: 'out' })
 
 test('a unique job is put in once, and whoever comes second is told of the first', options, async () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Postgres } from '../../../src/components/postgres/index.ts'
 import { moveCursors, readCursor } from '../../../src/engine/log/cursor.ts'
-import { ownTables, server, worker } from '../tasks-support.ts'
+import { ownTables, worker } from '../tasks-support.ts'
 
 const EPOCH = '1'
 
@@ -11,31 +11,26 @@ for (const [end, tick] of [
   ['commits', '2'],
   ['is rolled back', '1'],
 ] as const) {
-  test(
-    `a cursor is read behind a transaction that has moved it, once that ${end}`,
-    { skip: server.skip },
-    async () => {
-      await using own = await ownTables()
-      const { db } = own
-      const owner = await leaseOf(db)
-      const undone = new Error('undone')
-      let read: ReturnType<typeof readCursor> | undefined
-      const moving = db.transaction(async (tx) => {
-        const to = { tick: '2', till: null, pos: '0' }
-        assert.deepEqual(
-          await moveCursors(tx, [{ ref: 1, shard: 0, owner, epoch: EPOCH, reads: 0, ...to }]),
-          [true],
-        )
-        read = readCursor(db, 1, 0)
-        read.catch(() => undefined)
-        // Either it waits, or it has read what stood there before.
-        await Promise.race([untilOneWaits(db), read])
-        if (end !== 'commits') throw undone
-      })
-      await moving.catch((error: unknown) => assert.equal(error, undone))
-      assert.equal((await read)?.tick, tick)
-    },
-  )
+  test(`a cursor is read behind a transaction that has moved it, once that ${end}`, async () => {
+    await using own = await ownTables()
+    const { db } = own
+    const owner = await leaseOf(db)
+    const undone = new Error('undone')
+    let read: ReturnType<typeof readCursor> | undefined
+    const moving = db.transaction(async (tx) => {
+      const to = { tick: '2', till: null, pos: '0' }
+      assert.deepEqual(await moveCursors(tx, [{ ref: 1, shard: 0, owner, epoch: EPOCH, reads: 0, ...to }]), [
+        true,
+      ])
+      read = readCursor(db, 1, 0)
+      read.catch(() => undefined)
+      // Either it waits, or it has read what stood there before.
+      await Promise.race([untilOneWaits(db), read])
+      if (end !== 'commits') throw undone
+    })
+    await moving.catch((error: unknown) => assert.equal(error, undone))
+    assert.equal((await read)?.tick, tick)
+  })
 }
 
 async function leaseOf(db: Postgres): Promise<string> {

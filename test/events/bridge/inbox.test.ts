@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Engine } from '../../../src/engine/engine.ts'
 import { Topics } from '../../../src/engine/log/topics.ts'
 import { Inbox, type InboxEvent } from '../../../src/events/bridge/inbox.ts'
-import { place, skip, type Peer } from '../support.ts'
+import { place, type Peer } from '../support.ts'
 
 const KEEP_MS = 60_000
 
@@ -43,7 +43,7 @@ const arrived = (id: string, body: string): InboxEvent => ({
   body,
 })
 
-test('a batch is in the log in the order in which it arrived, whatever its ids are', { skip }, async () => {
+test('a batch is in the log in the order in which it arrived, whatever its ids are', async () => {
   await using here = await place()
   const { inbox, bodies, hints } = open(await here.peer())
   // Neither sorted by id nor by a hash of it.
@@ -56,7 +56,7 @@ test('a batch is in the log in the order in which it arrived, whatever its ids a
   assert.deepEqual(hints, ['log'])
 })
 
-test('what is known is not written again, and what is new beside it is', { skip }, async () => {
+test('what is known is not written again, and what is new beside it is', async () => {
   await using here = await place()
   const { inbox, bodies } = open(await here.peer())
   assert.equal(await inbox.store([arrived('b', '1'), arrived('d', '2')]), 2)
@@ -72,7 +72,7 @@ test('what is known is not written again, and what is new beside it is', { skip 
   assert.deepEqual(await bodies(), ['1', '2', '3', '4'])
 })
 
-test('an id is known for as long as it is kept', { skip }, async () => {
+test('an id is known for as long as it is kept', async () => {
   await using here = await place()
   const { inbox, bodies } = open(await here.peer(), 0)
   assert.equal(await inbox.store([arrived('a', '1')]), 1)
@@ -80,7 +80,7 @@ test('an id is known for as long as it is kept', { skip }, async () => {
   assert.deepEqual(await bodies(), ['1', '2'])
 })
 
-test('of a batch of which one cannot be stored nothing is, and no id is remembered', { skip }, async () => {
+test('of a batch of which one cannot be stored nothing is, and no id is remembered', async () => {
   await using here = await place()
   const { inbox, bodies } = open(await here.peer())
   const bad = { ...arrived('b', '2'), version: 100_000 }
