@@ -13,6 +13,14 @@ import { HELD, SIZE_OF, withinBytes } from './claim-sql.ts'
 import type { HeldTask } from './task.ts'
 import { UNIQ_AT_CLAIM } from './unique-name.ts'
 
+/**
+ * Compared and ordered as rows, which the index of tasks with keys alone is in the order of. Compared one by one with what
+ * they are equal to, queue and shard fall out of the order, and the planner may walk the primary key instead: past
+ * every task behind, of all queues.
+ */
+const BY_SHARD = 't.queue, t.shard, t.id'
+const IN_ORDER = `(${BY_SHARD})`
+
 /** Shards of a keyed queue. Lasting: tasks are stored with the number of their shard. */
 export const KEY_SHARDS = 8
 
@@ -26,7 +34,8 @@ export function keyShard(key: string): number {
 }
 
 /** in: $1 queue · out: one row where it has tasks with keys */
-export const HAS_KEYED = 'select 1 from sluice.task where queue = $1 and key is not null limit 1'
+export const HAS_KEYED =
+  'select 1 from sluice.task where queue = $1 and key is not null order by queue, shard, id limit 1'
 
 export async function hasKeyed(db: EngineDatabase, queue: number): Promise<boolean> {
   const row = await db.queryOne(HAS_KEYED, [queue], {
@@ -149,12 +158,13 @@ with r as materialized (
     as s(shard, after, lim, gap_from, seen)
   cross join lateral (
     (select ${COLUMNS} from sluice.task t
-      where t.queue = $1 and t.shard = s.shard and t.key is not null and t.id > s.gap_from and t.id <= s.after
+      where ${IN_ORDER} > ($1, s.shard, s.gap_from) and ${IN_ORDER} <= ($1, s.shard, s.after) and t.key is not null
         and s.seen is not null and (t.xid is null or not pg_visible_in_snapshot(t.xid, s.seen::pg_snapshot))
-      order by t.id limit ${GAP_PAGE})
+      order by ${BY_SHARD} limit ${GAP_PAGE})
     union all
     (select ${COLUMNS} from sluice.task t
-      where t.queue = $1 and t.shard = s.shard and t.key is not null and t.id > s.after order by t.id limit s.lim)) t)
+      where ${IN_ORDER} > ($1, s.shard, s.after) and (t.queue, t.shard) <= ($1, s.shard) and t.key is not null
+      order by ${BY_SHARD} limit s.lim)) t)
 select pg_current_snapshot()::text as snap, pg_snapshot_xmin(pg_current_snapshot())::text as xmin,
   case when count(*) > 0 then pg_current_xact_id()::text end as above, coalesce(json_agg(r), '[]') as rows
 from r`
@@ -180,11 +190,16 @@ export async function readAhead(
   return row!
 }
 
-/** in: $1 queue, $2 shard, $3 from id, $4 to id, $5 keys, $6 limit · out: their tasks by id */
+/**
+ * in: $1 queue, $2 shard, $3 from id, $4 to id, $5 keys, $6 limit · out: their tasks by id
+ *
+ * How few have one of the keys is kept from the planner, which would walk the whole table to sort those few.
+ */
 export const READ_KEYS = `
 select ${COLUMNS} from sluice.task t
-where t.queue = $1 and t.shard = $2 and t.key is not null and t.id >= $3 and t.id <= $4 and t.key = any($5::text[])
-order by t.id limit $6`
+where ${IN_ORDER} >= ($1, $2, $3) and ${IN_ORDER} <= ($1, $2, $4)
+  and t.key is not null and coalesce(t.key = any($5::text[]), false)
+order by ${BY_SHARD} limit $6`
 
 /** Tasks of keys that had more than is kept in memory. */
 export function readKeys(
