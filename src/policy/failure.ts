@@ -1,5 +1,5 @@
 /** Which errors say that the dependency is unwell, as opposed to the call being wrong or unwanted. */
-import { isSluiceError, type ErrorCode } from '../core/errors.ts'
+import { isSluiceError, type ErrorCode, type SluiceError } from '../core/errors.ts'
 
 /**
  * A statement with a mistake, a duplicate key or an abort by the caller proves that the dependency works; these codes
@@ -15,5 +15,13 @@ const DEPENDENCY_FAILURES: ReadonlySet<ErrorCode> = new Set([
 ])
 
 export function isDependencyFailure(error: unknown): boolean {
-  return isSluiceError(error) && DEPENDENCY_FAILURES.has(error.code)
+  return isSluiceError(error) && DEPENDENCY_FAILURES.has(error.code) && !isAnswered(error)
+}
+
+/**
+ * Where a code says that a dependency is unwell, `details.answered: true` says that it is not: it answered, and refused
+ * this one call (a statement that its own time limit ended, say).
+ */
+function isAnswered(error: SluiceError): boolean {
+  return error.details?.['answered'] === true
 }

@@ -12,11 +12,22 @@ interface Meaning {
   readonly code: ErrorCode
   readonly retryable?: boolean
   readonly hint?: string
+  /** Another meaning where the server says it of one statement and goes on. */
+  readonly ofStatement?: Omit<Meaning, 'ofStatement'>
 }
+
+/** It concerns one statement: sending it again changes nothing, and the server serves all others. */
+const REFUSED: Meaning = { code: 'SLUICE_QUERY' }
 
 /** By SQLSTATE, the longest prefix first. https://www.postgresql.org/docs/current/errcodes-appendix.html */
 const MEANINGS: Readonly<Record<string, Meaning>> = {
-  '08': { code: 'SLUICE_UNAVAILABLE', retryable: true },
+  // Of a statement: a server behind the server (dblink, postgres_fdw), or a function that raises it.
+  '08': { code: 'SLUICE_UNAVAILABLE', retryable: true, ofStatement: { code: 'SLUICE_UNAVAILABLE' } },
+  '08P01': {
+    code: 'SLUICE_UNAVAILABLE',
+    retryable: true,
+    ofStatement: { ...REFUSED, hint: 'Give as many parameters as the statement has places: $1, $2, …' },
+  },
   '22': { code: 'SLUICE_QUERY' },
   '23': { code: 'SLUICE_CONFLICT' },
   // A value that was left out is a fault of the program, and none of its callers' data.
@@ -35,17 +46,27 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   '40003': { code: 'SLUICE_OUTCOME_UNKNOWN' },
   '42': { code: 'SLUICE_QUERY' },
   '42501': { code: 'SLUICE_QUERY', hint: 'The role has no right to do this; see GRANT.' },
-  '53': { code: 'SLUICE_OVERLOADED', retryable: true },
+  '53': { code: 'SLUICE_OVERLOADED', retryable: true, ofStatement: { code: 'SLUICE_OVERLOADED' } },
   '53100': { code: 'SLUICE_STORE_FULL', retryable: true },
   '53300': {
     code: 'SLUICE_OVERLOADED',
     retryable: true,
     hint: 'The server has no connection left: lower POSTGRES_MAX_OPEN_CONNS or raise max_connections.',
   },
+  '53400': { code: 'SLUICE_OVERLOADED', retryable: true, ofStatement: REFUSED },
   '55P03': { code: 'SLUICE_CONFLICT', retryable: true },
-  '57014': { code: 'SLUICE_TIMEOUT', retryable: true },
+  // By statement_timeout, or by hand: the next try would take as long.
+  '57014': {
+    code: 'SLUICE_TIMEOUT',
+    retryable: true,
+    ofStatement: {
+      code: 'SLUICE_TIMEOUT',
+      hint: "The server's statement_timeout, or pg_cancel_backend, ended it.",
+    },
+  },
   '57P': { code: 'SLUICE_UNAVAILABLE', retryable: true },
   '58': { code: 'SLUICE_UNAVAILABLE', retryable: true },
+  '58P': { code: 'SLUICE_UNAVAILABLE', retryable: true, ofStatement: REFUSED },
   XX001: { code: 'SLUICE_STORE_CORRUPT' },
   XX002: { code: 'SLUICE_STORE_CORRUPT' },
 }
@@ -91,11 +112,21 @@ export function isFatal(error: Error): boolean {
   return 'severity' in error && (error.severity === 'FATAL' || error.severity === 'PANIC')
 }
 
+/**
+ * Does PostgreSQL refuse one statement with this message? It names the routine that raised it, which a pooler that has
+ * lost its server does not.
+ */
+function isOfStatement(error: Error): boolean {
+  return !isFatal(error) && typeof (error as { readonly routine?: unknown }).routine === 'string'
+}
+
 function fromServer(error: Error, state: string, context: FailureContext): SluiceError {
-  const meaning = MEANINGS[state] ?? MEANINGS[state.slice(0, 3)] ?? MEANINGS[state.slice(0, 2)]
-  const { code, retryable = false, hint }: Meaning = meaning ?? { code: 'SLUICE_QUERY' }
+  const known = MEANINGS[state] ?? MEANINGS[state.slice(0, 3)] ?? MEANINGS[state.slice(0, 2)] ?? REFUSED
+  const { ofStatement } = known
+  const isAnswer = ofStatement !== undefined && isOfStatement(error)
+  const { code, retryable = false, hint } = isAnswer ? ofStatement : known
   const message = withoutValues(error.message, state)
-  const details: Record<string, unknown> = { sqlstate: state }
+  const details: Record<string, unknown> = { sqlstate: state, ...(isAnswer ? { answered: true } : {}) }
   for (const field of ['constraint', 'schema', 'table', 'column', 'dataType', 'position'] as const) {
     const value = (error as unknown as Readonly<Record<string, unknown>>)[field]
     if (typeof value === 'string') details[field] = value

@@ -10,7 +10,7 @@ import type { Connection } from './connection.ts'
 import type { DriverResult } from './driver.ts'
 import { type Send, type SendExtras, specPair } from './send.ts'
 import { Request } from './request.ts'
-import { describe, type Statement, type Statements } from './statement.ts'
+import { describe, refuseNul, type Statement, type Statements } from './statement.ts'
 
 export interface OwnHost {
   readonly component: string
@@ -75,6 +75,7 @@ export class OwnConnection {
     return this.#host.inside.run(
       SCRIPT.once,
       async (call) => {
+        refuseNul(sql)
         await this.control(sql, call.remainingMs)
       },
       options,

@@ -1,5 +1,6 @@
 /** One statement on its way: what is sent, who waits for it, and where it is. */
 import type { DeadlineEntry, DeadlineList } from '../../core/deadlines.ts'
+import { SluiceError } from '../../core/errors.ts'
 import type { DriverResult, TypeParsers } from './driver.ts'
 import type { Statement } from './statement.ts'
 
@@ -11,6 +12,9 @@ export interface RequestOptions {
   readonly rowMode?: 'array' | undefined
   readonly types?: TypeParsers | undefined
 }
+
+/** The protocol counts them with two bytes; the driver would send the remainder of a larger number. */
+const MAX_PARAMETERS = 65_535
 
 /** The connection that a request was sent on, as the request knows it. */
 export interface RequestLine {
@@ -45,7 +49,10 @@ export class Request implements DeadlineEntry {
   deadlinePrevious: DeadlineEntry | undefined = undefined
   deadlineNext: DeadlineEntry | undefined = undefined
 
+  /** Throws SLUICE_INVALID_ARGUMENT for more parameters than can be sent. */
   constructor(statement: Statement, values: readonly unknown[] | undefined, options: RequestOptions) {
+    const count = values?.length ?? 0
+    if (count > MAX_PARAMETERS) throw tooMany(count)
     this.statement = statement
     this.values = values
     this.options = options
@@ -80,4 +87,12 @@ export class Request implements DeadlineEntry {
     this.onSettled?.()
     this.onSettled = undefined
   }
+}
+
+function tooMany(count: number): SluiceError {
+  return new SluiceError(
+    'SLUICE_INVALID_ARGUMENT',
+    `the parameters: expected at most ${MAX_PARAMETERS}, got ${count}`,
+    { hint: 'Pass a list as one parameter, an array: `= any($1)` for `in (…)`, insertMany() for rows.' },
+  )
 }

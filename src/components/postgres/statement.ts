@@ -38,6 +38,7 @@ export class Statements {
     if (typeof text !== 'string' || text.trim() === '') {
       throw new SluiceError('SLUICE_INVALID_ARGUMENT', 'the statement: expected SQL text, got none')
     }
+    refuseNul(text)
     const statement = describe(text)
     if (text.length > MAX_CACHED_TEXT) return statement
     this.#known.set(text, statement)
@@ -65,6 +66,15 @@ export function describe(text: string): Statement {
     uses: 0,
     meanMs: undefined,
   }
+}
+
+/** The protocol ends a text at the first NUL: the server would take what follows for something else. */
+export function refuseNul(text: string): void {
+  const at = text.indexOf('\0')
+  if (at === -1) return
+  throw new SluiceError('SLUICE_INVALID_ARGUMENT', `the statement: expected SQL text, got NUL at ${at}`, {
+    hint: 'Pass what comes from outside as a parameter ($1), and bytes as a Buffer.',
+  })
 }
 
 /** String literals, quoted names and comments, whose text says nothing about the kind of a statement. */

@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { test } from 'node:test'
 import { failureOf, sqlState } from '../../../src/components/postgres/failures.ts'
 import { SluiceError, type ErrorCode } from '../../../src/core/errors.ts'
+import { isDependencyFailure } from '../../../src/policy/failure.ts'
 
 function ofServer(code: string, fields: object = {}): Error {
   return Object.assign(new Error(`it failed: "hunter2"`), { code, severity: 'ERROR', ...fields })
@@ -36,6 +37,33 @@ test('each SQLSTATE has its code, and says whether trying again may help', () =>
     assert.deepEqual([failure.code, failure.retryable], [code, retryable], state)
     assert.equal(sqlState(failure), state)
     assert.equal(failure.component, 'db')
+  }
+})
+
+test('what concerns one statement alone is told as such, and does not count against the server', () => {
+  const table: readonly [string, ErrorCode][] = [
+    ['08001', 'SLUICE_UNAVAILABLE'],
+    ['08P01', 'SLUICE_QUERY'],
+    ['53200', 'SLUICE_OVERLOADED'],
+    ['53400', 'SLUICE_QUERY'],
+    ['54000', 'SLUICE_QUERY'],
+    ['57014', 'SLUICE_TIMEOUT'],
+    ['58P01', 'SLUICE_QUERY'],
+  ]
+  for (const [state, code] of table) {
+    const answered = failureOf(ofServer(state, { routine: 'exec_bind_message' }), { component: 'db' })
+    assert.deepEqual([answered.code, answered.retryable], [code, false], state)
+    assert.equal(isDependencyFailure(answered), false, state)
+  }
+})
+
+test('a server that ends the connection, and a pooler that has lost its server, do count', () => {
+  const fatal = failureOf(ofServer('08P01', { severity: 'FATAL', routine: 'x' }), { component: 'db' })
+  const pooler = failureOf(ofServer('08P01'), { component: 'db' })
+  const full = failureOf(ofServer('53300', { routine: 'InitProcess' }), { component: 'db' })
+  for (const failure of [fatal, pooler, full]) {
+    assert.equal(failure.retryable, true)
+    assert.ok(isDependencyFailure(failure), failure.code)
   }
 })
 
