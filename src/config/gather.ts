@@ -49,6 +49,7 @@ export class Book {
       for (const name of field.env) this.variables.add(name).add(`${envPrefix}${name}`)
     }
     this.problems.push(...resolved.problems)
+    this.warnings.push(...resolved.warnings)
     this.entries.push(...resolved.entries)
     this.secrets.push(...resolved.secrets)
     return resolved.values

@@ -50,15 +50,20 @@ function parseRecord<F extends Fields>(
   if (entries === undefined || entries.length > MAX_ENTRIES) return { ok: false, expected }
   const values = Object.create(null) as Record<string, SectionValues<F>>
   const faults: Fault[] = []
+  const warnings: string[] = []
   for (const [name, group] of entries) {
     const parsed = parseGroup(fields, group, origin)
     if (!/^[A-Za-z][\w.-]*$/.test(name))
       faults.push({ at: name, expected: 'a name of letters, digits, _ . -' })
     else if (Object.hasOwn(values, name)) faults.push({ at: name, expected: 'each name once' })
-    else if (parsed.ok) values[name] = parsed.value
-    else for (const fault of faultsOf(parsed)) faults.push({ ...fault, at: join(name, fault.at) })
+    else if (parsed.ok) {
+      values[name] = parsed.value
+      warnings.push(...below(name, parsed.warnings))
+    } else for (const fault of faultsOf(parsed)) faults.push({ ...fault, at: join(name, fault.at) })
   }
-  return faults.length === 0 ? { ok: true, value: Object.freeze(values) } : { ok: false, expected, faults }
+  return faults.length === 0
+    ? { ok: true, value: Object.freeze(values), warnings }
+    : { ok: false, expected, faults }
 }
 
 function namedEntries(raw: unknown): readonly (readonly [string, unknown])[] | undefined {
@@ -80,6 +85,7 @@ export function parseGroup<F extends Fields>(
 ): Parsed<SectionValues<F>> {
   if (!isMapping(raw)) return { ok: false, expected: 'a mapping' }
   const faults: Fault[] = []
+  const warnings: string[] = []
   const values: Record<string, unknown> = {}
   const known = new Map(
     Object.keys(fields).flatMap((key) => [[key, key] as const, [yamlKey(key), key] as const]),
@@ -98,13 +104,15 @@ export function parseGroup<F extends Fields>(
       continue
     }
     const parsed = field.parse(value, origin)
-    if (parsed.ok) values[key] = parsed.value
-    else if (parsed.faults !== undefined) {
+    if (parsed.ok) {
+      values[key] = parsed.value
+      warnings.push(...below(yamlKey(key), parsed.warnings))
+    } else if (parsed.faults !== undefined) {
       for (const fault of parsed.faults) faults.push({ ...fault, at: join(yamlKey(key), fault.at) })
     } else faults.push({ at: yamlKey(key), expected: parsed.expected, got: showRaw(value, field.secrecy) })
   }
   return faults.length === 0
-    ? { ok: true, value: Object.freeze(values) as SectionValues<F> }
+    ? { ok: true, value: Object.freeze(values) as SectionValues<F>, warnings }
     : { ok: false, expected: 'a mapping', faults }
 }
 
@@ -127,6 +135,10 @@ function faultsOf(parsed: {
   readonly faults?: readonly Fault[]
 }): readonly Fault[] {
   return parsed.faults ?? [{ at: '', expected: parsed.expected }]
+}
+
+function below(key: string, warnings: readonly string[] = []): readonly string[] {
+  return warnings.map((warning) => `${key}: ${warning}`)
 }
 
 function join(...parts: readonly string[]): string {

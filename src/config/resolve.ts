@@ -42,6 +42,8 @@ export interface ResolvedSection {
   readonly values: Readonly<Record<string, unknown>>
   readonly entries: readonly Entry[]
   readonly problems: readonly Problem[]
+  /** What is odd and no fault, one line each. */
+  readonly warnings: readonly string[]
   /** For a redactor. */
   readonly secrets: readonly string[]
 }
@@ -64,12 +66,13 @@ export function resolveSection(request: SectionRequest): ResolvedSection {
   const values: Record<string, unknown> = {}
   const entries: Entry[] = []
   const sources = new Map<string, string>()
+  const warnings: string[] = []
   const secrets: string[] = []
   for (const [key, field] of Object.entries(section.fields)) {
     const found = find(request, keyed, key, field)
     const path = `${request.path}.${yamlKey(key)}`
     const before = problems.length
-    const value = found === undefined ? field.defaultValue : read(field, found, problems)
+    const value = found === undefined ? field.defaultValue : read(field, found, problems, warnings)
     values[key] = value
     secrets.push(...secretsOf(field, value))
     const source = found?.source ?? 'default'
@@ -86,7 +89,7 @@ export function resolveSection(request: SectionRequest): ResolvedSection {
       problems.push({ path: `${request.path}.${key}`, source, expected, ...got })
     }
   }
-  return { values: Object.freeze(values), entries, problems, secrets }
+  return { values: Object.freeze(values), entries, problems, warnings, secrets }
 }
 
 /** One entry, or one for each setting of a nested value. */
@@ -157,10 +160,13 @@ function findVariable(request: SectionRequest, key: string, field: Field<unknown
   return undefined
 }
 
-function read(field: Field<unknown>, found: Found, problems: Problem[]): unknown {
+function read(field: Field<unknown>, found: Found, problems: Problem[], warnings: string[]): unknown {
   const parsed = field.parse(found.raw, found.origin)
-  if (parsed.ok) return parsed.value
   const { source } = found
+  if (parsed.ok) {
+    for (const warning of parsed.warnings ?? []) warnings.push(`${source} (${found.path}): ${warning}`)
+    return parsed.value
+  }
   if (parsed.faults === undefined) {
     problems.push({
       path: found.path,

@@ -15,9 +15,12 @@ export interface Fault {
   readonly got?: string
 }
 
-/** What a parser says: the value, or what was expected instead. `faults` says it of each part of a nested value. */
+/**
+ * What a parser says: the value, with what is odd about it and no fault, or what was expected instead. `faults` says it
+ * of each part of a nested value.
+ */
 export type Parsed<T> =
-  | { readonly ok: true; readonly value: T }
+  | { readonly ok: true; readonly value: T; readonly warnings?: readonly string[] }
   | { readonly ok: false; readonly expected: string; readonly faults?: readonly Fault[] }
 
 /** Where a raw value was written. In code a bare number of a duration counts milliseconds, as everywhere in code. */

@@ -3,10 +3,11 @@
  * key=value pairs (`host=db user=app password='a b' dbname=todo sslmode=disable`), which Go's drivers read as well;
  * both become one URL.
  */
-import { field, right, wrong, type Defaulted, type Optional } from '../../config/fields.ts'
+import { field, wrong, type Defaulted, type Optional } from '../../config/fields.ts'
 import { redactUrl } from '../../config/redact.ts'
 import type { Field, Parsed } from '../../config/section.ts'
 import { SluiceError } from '../../core/errors.ts'
+import { ONE_HOST, readParameters, type Parameters } from './dsn-parameters.ts'
 import { modeOfEnvironment, tlsOfDsn, tlsOptions, type SslMode, type TlsOfDsn } from './tls.ts'
 
 const EXPECTED = 'postgres://user:password@host:5432/name, or host=… user=… dbname=…'
@@ -28,11 +29,33 @@ export function parseDsn(raw: unknown): Parsed<string> {
 function parseAddress(raw: unknown): Parsed<string> {
   if (typeof raw !== 'string' || raw.trim() === '') return wrong(EXPECTED)
   const value = raw.trim()
+  if (/^\w+\s*=\s*["']?postgres(ql)?:/i.test(value)) return wrong('the address alone, without name and =')
   if (/^[a-z_]+\s*=/i.test(value)) return fromPairs(value)
   if (!/^postgres(ql)?:\/\/./i.test(value)) return wrong(EXPECTED)
-  // An empty host means a socket given in the query, which the URL standard does not know.
+  return fromUrl(value)
+}
+
+function fromUrl(value: string): Parsed<string> {
   if (hasBarePassword(value)) return wrong(`${EXPECTED}; ${ENCODE}`)
-  return URL.canParse(value) || /^\w+:\/\/[^/]*@\//.test(value) ? right(value) : wrong(EXPECTED)
+  const [, start = value, query = '', hash = ''] = /^([^?#]*)(?:\?([^#]*))?(#.*)?$/s.exec(value) ?? []
+  const [, authority = ''] = /^\w+:\/\/([^/]*)/.exec(start) ?? []
+  if (authority.slice(authority.lastIndexOf('@') + 1).includes(',')) return wrong(ONE_HOST)
+  // An empty host means a socket given in the query, which the URL standard does not know.
+  if (!URL.canParse(value) && !/^\w+:\/\/[^/]*@\//.test(value)) return wrong(EXPECTED)
+  const written = [...new URLSearchParams(query)]
+  const parameters = readParameters(written)
+  if (!parameters.ok) return parameters
+  const names = parameters.value.map(([name]) => name)
+  if (names.includes('dbname')) return wrong('the name of the database as the path: postgres://host/name')
+  if (names.includes('hostaddr')) return wrong('the address as the host: postgres://10.0.0.9/name')
+  // As it was written, unless something of it was left out or renamed.
+  const same = JSON.stringify(parameters.value) === JSON.stringify(written)
+  return { ...parameters, value: same ? value : `${start}${toQuery(parameters.value)}${hash}` }
+}
+
+function toQuery(parameters: Parameters): string {
+  const search = parameters.map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+  return search.length === 0 ? '' : `?${search.join('&')}`
 }
 
 const ENCODE = 'percent-encode # / ? @ in the password (# is %23)'
@@ -45,40 +68,39 @@ function hasBarePassword(value: string): boolean {
   return !URL.canParse(value) || /^#|^\?[^=]*@|^\/[^?]*@[^?]*\//.test(rest)
 }
 
-const PAIR = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\]|\\.)*))/giy
-const RENAMED: Readonly<Record<string, string>> = { timezone: 'TimeZone', fallback_application_name: '' }
+const PAIR = /\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?!')(?:[^\s\\]|\\.)*))/giy
+
+/** The pairs of other drivers, which would be one long value here: `Server=db;Password=x`. */
+const SEMICOLON = /;\s*(?:server|host|port|user|uid|pwd|pass|database|dbname|db|data source|ssl)[\w ]*=/i
 
 function fromPairs(value: string): Parsed<string> {
   const pairs = new Map<string, string>()
   PAIR.lastIndex = 0
   let end = 0
   for (let match = PAIR.exec(value); match !== null; match = PAIR.exec(value)) {
+    if (SEMICOLON.test(match[3] ?? '')) return wrong('pairs with blanks between them, not ;')
     pairs.set((match[1] ?? '').toLowerCase(), (match[2] ?? match[3] ?? '').replace(/\\(.)/g, '$1'))
     end = PAIR.lastIndex
   }
   if (value.slice(end).trim() !== '') return wrong(EXPECTED)
+  const parameters = readParameters([...pairs])
+  if (!parameters.ok) return parameters
   const {
-    host = 'localhost',
+    hostaddr,
     port = '5432',
     user = '',
     password = '',
     dbname = '',
     ...rest
-  } = Object.fromEntries(pairs)
-  const search = new URLSearchParams()
-  for (const [key, each] of Object.entries(rest)) {
-    const name = RENAMED[key] ?? key
-    // What libpq passes on to the session goes there in `options`.
-    if (name === 'TimeZone') search.set('options', `-c TimeZone=${each}`)
-    else if (name !== '') search.set(name, each)
-  }
+  } = Object.fromEntries(parameters.value)
+  if (hostaddr !== undefined && rest['host'] !== undefined) return wrong('host or hostaddr, not both')
+  const { host = hostaddr ?? 'localhost', ...others } = rest
   const socket = host.startsWith('/')
-  if (socket) search.set('host', host)
+  const query = toQuery([...Object.entries(others), ...(socket ? [['host', host] as const] : [])])
   const credentials = `${encodeURIComponent(user)}${password === '' ? '' : `:${encodeURIComponent(password)}`}@`
   const at = socket ? `localhost:${port}` : host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-  const query = search.size === 0 ? '' : `?${search.toString().replaceAll('+', '%20')}`
   const url = `postgres://${user === '' ? '' : credentials}${at}/${encodeURIComponent(dbname)}${query}`
-  return URL.canParse(url) ? right(url) : wrong(EXPECTED)
+  return URL.canParse(url) ? { ...parameters, value: url } : wrong(EXPECTED)
 }
 
 /** Where a database is: the address of a server that is not ours, or the embedded one's. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { clientSettings, dsn, parseDsn, withDatabase } from '../../../src/components/postgres/dsn.ts'
+import { read } from '../../config/support.ts'
 import { namedTarget, section } from '../../../src/components/postgres/section.ts'
 
 const value = (raw: unknown): unknown => {
@@ -26,6 +27,95 @@ test('what is no DSN is refused with what one looks like', () => {
     const parsed = parseDsn(raw)
     assert.ok(!parsed.ok && parsed.expected.includes('postgres://'), String(raw))
   }
+})
+
+const refusal = (raw: string): string => {
+  const parsed = parseDsn(raw)
+  return parsed.ok ? `accepted as ${parsed.value}` : parsed.expected
+}
+
+test('a parameter that nobody knows is refused with the nearest, as a URL and as pairs', () => {
+  assert.match(refusal('hots=db.prod user=postgres'), /did you mean host for hots\?$/)
+  assert.match(refusal('postgres://h/x?sslmod=require'), /did you mean sslmode for sslmod\?$/)
+  assert.match(refusal('postgres://h/x?Application_Name=a'), /did you mean application_name for/)
+  assert.match(refusal('server=h dbname=x'), /did you mean host for server\?$/)
+  assert.match(refusal('postgres://h/x?schema=public'), /did you mean search_path for schema\?$/)
+  assert.match(
+    refusal('postgres://h/x?pgbouncer=true'),
+    /^known parameters such as host, .*, not "pgbouncer"$/,
+  )
+  assert.match(refusal('postgres://h/x?password=abc&hunter2=c'), /^known parameters such as [^"]*$/)
+})
+
+test('what is not one address in one of the two forms is refused by its name', () => {
+  for (const raw of ['Server=h;Password=hunter2;', 'user=u;pwd=hunter2;server=h', 'password=x;Server=h'])
+    assert.equal(refusal(raw), 'pairs with blanks between them, not ;')
+  assert.equal(refusal('POSTGRES_DSN=postgres://u:p@h/x'), 'the address alone, without name and =')
+  assert.match(refusal("host=h password='hunter2"), /^postgres:\/\//)
+  for (const raw of [
+    'postgres://u:p@one,two/x',
+    'postgres://one:1,two:2/x',
+    'host=one,two dbname=x',
+    'host=one port=1,2',
+    'postgres:///x?host=one,two',
+  ])
+    assert.equal(refusal(raw), 'one host; several are not supported')
+  assert.equal(value('postgres://u:a,b@h/x'), 'postgres://u:a,b@h/x')
+  assert.equal(value('postgres://h/x,y'), 'postgres://h/x,y')
+})
+
+test('hostaddr is where it connects, and search_path and TimeZone hold in the session', () => {
+  assert.equal(value('hostaddr=10.0.0.9 user=u dbname=x'), 'postgres://u@10.0.0.9:5432/x')
+  assert.equal(refusal('host=db hostaddr=10.0.0.9'), 'host or hostaddr, not both')
+  const both = 'options=-c%20a%3Db%20-c%20TimeZone%3DUTC%20-c%20search_path%3Dapp%2C%5C%20public'
+  assert.equal(
+    value('postgres://h/x?options=-c%20a%3Db&TimeZone=UTC&search_path=app,%20public'),
+    `postgres://h/x?${both}`,
+  )
+})
+
+test('what libpq knows and has no effect here is refused where it would be missed, and else warned of', () => {
+  const warnings = (raw: string) => {
+    const parsed = parseDsn(raw)
+    return parsed.ok ? [parsed.value, ...(parsed.warnings ?? [])] : [parsed.expected]
+  }
+  for (const [name, wanted] of [
+    ['target_session_attrs', 'read-write'],
+    ['require_auth', 'scram-sha-256'],
+    ['channel_binding', 'require'],
+    ['gssencmode', 'require'],
+    ['sslcrl', '/x'],
+    ['service', 'x'],
+    ['passfile', '/x'],
+    ['replication', 'database'],
+    ['ssl_min_protocol_version', 'TLSv1.3'],
+  ] as const) {
+    assert.equal(refusal(`postgres://h/x?${name}=${wanted}`), `no ${name}, which has no effect here`)
+    assert.equal(refusal(`host=h ${name}=${wanted}`), `no ${name}, which has no effect here`)
+  }
+  assert.deepEqual(warnings('postgres://h/x?connect_timeout=10&application_name=a%20b'), [
+    'postgres://h/x?application_name=a%20b',
+    'connect_timeout has no effect; POSTGRES_CONNECT_TIMEOUT sets that limit',
+  ])
+  assert.deepEqual(
+    warnings('postgres://h/x?target_session_attrs=any&keepalives=1&gssencmode=prefer&client_encoding=UTF8'),
+    ['postgres://h/x'],
+  )
+  assert.deepEqual(warnings('postgres://h/x?sslmode=require&channel_binding=require'), [
+    'postgres://h/x?sslmode=require',
+    'channel_binding is not required; the certificate and the name of the host are verified',
+  ])
+})
+
+test('warnings of a DSN say where it was written, also below multi_config', async () => {
+  const dsn = 'postgres://h/x?connect_timeout=10'
+  const { warnings, problems } = await read({
+    env: { POSTGRES_DSN: dsn },
+    yaml: `postgres:\n  multi_config:\n    one: { dsn: '${dsn}' }\n`,
+  })
+  assert.deepEqual(problems, [])
+  assert.match(warnings[0] ?? '', /^env POSTGRES_DSN \(db\.dsn\): connect_timeout has no effect/)
+  assert.match(warnings[1] ?? '', /^sluice\.yaml:2 \(postgres\.multi_config\): one: dsn: connect_timeout has/)
 })
 
 test('a password that holds what separates the parts of a URL is told to be percent-encoded', () => {
