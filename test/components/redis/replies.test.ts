@@ -152,3 +152,25 @@ test('operations beyond what may wait are refused, and the others are answered',
     Array.from({ length: 10 }, () => null),
   )
 })
+
+test('a right that is missing for one key opens no breaker, and closes the others to nobody', async () => {
+  await using server = await fakeServer((command) => {
+    if (command[0] !== 'GET') return welcome(command)
+    return command[1] === 'app' ? '$1\r\nx\r\n' : '-NOPERM No permissions to access a key\r\n'
+  })
+  await using connected = await connectRedis({ addr: server.addr })
+  const { cache } = connected
+  let refused = 0
+  // More than the breaker takes, in a row and as half of the calls.
+  for (let call = 0; call < 60; call++) {
+    await assert.rejects(cache.get('other'), (error) => {
+      assert.ok(isSluiceError(error))
+      assert.match(error.hint ?? '', /access control list/)
+      refused += 1
+      return error.code === 'SLUICE_AUTH' && !error.retryable
+    })
+    if (call > 50) assert.equal(await cache.get('app'), 'x')
+  }
+  assert.equal(refused, 60)
+  assert.equal(cache.status().breaker, 'closed')
+})

@@ -12,6 +12,8 @@ interface Reading {
   readonly code: ErrorCode
   readonly retryable: boolean
   readonly hint?: string
+  /** The server is well and refuses this one command: that is nothing for the breaker to count. */
+  readonly answered?: boolean
 }
 
 const BY_PREFIX: Readonly<Record<string, Reading>> = {
@@ -42,7 +44,8 @@ const BY_PREFIX: Readonly<Record<string, Reading>> = {
   NOPERM: {
     code: 'SLUICE_AUTH',
     retryable: false,
-    hint: 'The user of the access control list lacks a right.',
+    hint: 'The user of the access control list may not run this command, or not on this key or channel.',
+    answered: true,
   },
   MOVED: { code: 'SLUICE_UNSUPPORTED', retryable: false, hint: 'Redis Cluster is not supported.' },
   ASK: { code: 'SLUICE_UNSUPPORTED', retryable: false, hint: 'Redis Cluster is not supported.' },
@@ -74,7 +77,7 @@ function replyError(error: Error): SluiceError {
   const text = safeText(error.message)
   return new SluiceError(reading.code, `redis replied: ${text}`, {
     retryable: reading.retryable,
-    details: { reply: prefix },
+    details: { reply: prefix, ...(reading.answered === true ? { answered: true } : {}) },
     ...(reading.hint === undefined ? {} : { hint: reading.hint }),
     // Where the text was cut, the cause would bring back what was cut.
     ...(text === error.message ? { cause: error } : {}),
