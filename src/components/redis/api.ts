@@ -92,6 +92,9 @@ export interface Redis extends ComponentBase, Sent<Commands> {
     args?: readonly RedisValue[],
     options?: RawOptions,
   ): AsyncResult<Reply>
-  /** Any command, as it is: keys get no prefix. In memory, SLUICE_UNSUPPORTED for what is not known there. */
+  /**
+   * Any command, as it is: keys get no prefix. SLUICE_UNSUPPORTED for what blocks or changes the connection, which all
+   * callers share (MULTI, SELECT, SUBSCRIBE, BLPOP, …), and in memory for what is not known there.
+   */
   command(args: readonly RedisValue[], options?: RawOptions): AsyncResult<Reply>
 }

@@ -11,6 +11,7 @@ import type { Commands } from './commands/index.ts'
 import type { SetOptions } from './commands/strings.ts'
 import { attempt, type Invoker } from './invoke.ts'
 import { acquireLock, withLock } from './lock.ts'
+import { refuseOnShared } from './own-connection-commands.ts'
 import { createRateLimiter } from './rate-limiter.ts'
 import { scan } from './scan.ts'
 import { createSessions } from './sessions.ts'
@@ -116,9 +117,11 @@ function setJson(
 
 function rawCommand(args: readonly RedisValue[], options: RawOptions): Command<Reply> {
   if (args.length === 0) throw invalid('command: expected its name and arguments')
+  const list = toArguments(args)
+  refuseOnShared(list)
   return {
     spec: options.idempotent === true ? COMMAND_REPEATABLE : COMMAND,
-    args: toArguments(args),
+    args: list,
     parse: asIs,
     binary: options.binary ?? false,
   }

@@ -37,6 +37,55 @@ export function rawConformance(connect: RedisFactory): void {
       return hasCode('SLUICE_UNSUPPORTED')(error)
     })
   })
+  it('a command that would change or hold up the shared connection is refused, and says what to use', async () => {
+    await using connected = await connect()
+    const { cache } = connected
+    const refused: readonly (readonly [readonly string[], RegExp])[] = [
+      [['MULTI'], /multi\(\)/],
+      [['exec'], /multi\(\)/],
+      [['DISCARD'], /multi\(\)/],
+      [['WATCH', 'a'], /script/],
+      [['SELECT', '3'], /db of the component/],
+      [['AUTH', 'ada', 'hunter2'], /password/],
+      [['HELLO', '3'], /component/],
+      [['RESET'], /component/],
+      [['Quit'], /component/],
+      [['SUBSCRIBE', 'a'], /subscribe\(\)/],
+      [['PSUBSCRIBE', 'a*'], /subscribe\(\)/],
+      [['SSUBSCRIBE', 'a'], /subscribe\(\)/],
+      [['MONITOR'], /connection of your own/],
+      [['CLIENT', 'REPLY', 'OFF'], /connection of your own/],
+      [['client', 'no-evict', 'on'], /connection of your own/],
+      [['CLIENT', 'TRACKING', 'ON'], /connection of your own/],
+      [['SCRIPT', 'DEBUG', 'YES'], /connection of your own/],
+      [['BLPOP', 'a', '0'], /jobs/],
+      [['BZMPOP', '0', '1', 'a', 'MIN'], /jobs/],
+      [['XREAD', 'COUNT', '1', 'BLOCK', '0', 'STREAMS', 'a', '$'], /jobs/],
+      [['XREADGROUP', 'GROUP', 'g', 'c', 'block', '0', 'STREAMS', 'a', '>'], /jobs/],
+      [['XREADGROUP', 'BLOCK', '0', 'GROUP', 'g', 'c', 'STREAMS', 'a', '>'], /jobs/],
+      [['WAIT', '1', '0'], /jobs/],
+      [['WAITAOF', '1', '0', '0'], /jobs/],
+    ]
+    for (const [command, hint] of refused) {
+      await assert.rejects(cache.command(command), (error) => {
+        assert.ok(hasCode('SLUICE_UNSUPPORTED')(error), String(error))
+        assert.match((error as { hint?: string }).hint ?? '', hint)
+        assert.doesNotMatch(String(error), /hunter2/)
+        return true
+      })
+    }
+    await assert.rejects(cache.command([Buffer.from('multi')]), hasCode('SLUICE_UNSUPPORTED'))
+    await cache.set('user', 'ada')
+    assert.equal(await cache.get('user'), 'ada')
+    // A name is no option: these are the server's to answer, and memory knows no streams.
+    for (const command of [
+      ['XREAD', 'STREAMS', 'block', '0'],
+      ['XREADGROUP', 'GROUP', 'block', 'block', 'STREAMS', 'a', '>'],
+    ]) {
+      const told = await cache.command(command).then(String, String)
+      assert.doesNotMatch(told, /connection to itself/)
+    }
+  })
   it('a script runs as one step, also before the server knows it', async () => {
     await using connected = await connect()
     const { cache } = connected
