@@ -144,3 +144,30 @@ test('no message is delivered once close has resolved', async () => {
   await systemClock.sleep(20)
   assert.equal(messages(), seen)
 })
+
+test('in a flood, everything else has its turn between two parts of 256 KB', async () => {
+  const text = `{"entity_type":"company","message_type":"full","entity_id":"c1","data":{"a":"${'x'.repeat(1_000)}"},"stream_id":"1-1"}`
+  const one = Buffer.concat([
+    Buffer.from([0x81, 126, text.length >> 8, text.length & 255]),
+    Buffer.from(text),
+  ])
+  const total = 8_192
+  await using server = await rawServer(Buffer.concat(Array.from({ length: total }, () => one)))
+  const source = webSocketSource({ url: server.url })(context)
+  const { receiver } = recorder()
+  const over = Promise.withResolvers<void>()
+  let taken = 0
+  let thisTurn = 0
+  let most = 0
+  const full = (): void => {
+    if (thisTurn === 0) setImmediate(() => (thisTurn = 0))
+    thisTurn += 1
+    taken += 1
+    most = Math.max(most, thisTurn)
+    if (taken === total) over.resolve()
+  }
+  source.open({ lanes: ['company'], position: () => undefined, receiver: { ...receiver, full } })
+  await over.promise
+  await source.close(AbortSignal.timeout(5_000))
+  assert.ok(most <= (256 * 1_024) / one.length + 1, `${most} messages in one turn`)
+})

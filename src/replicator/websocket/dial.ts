@@ -19,7 +19,20 @@ export function dialer({ isSecure, maxPayload, take, isOpen }: DialOptions): typ
       isOpen: () => isOpen() && socket.readableLength === 0,
       pass: (bytes) => socket.push(bytes),
     })
-    const onread = { buffer: () => frames.room, callback: (count: number) => frames.read(count) }
+    const onread = {
+      buffer: () => frames.room,
+      callback: (count: number) => {
+        const isMore = count === frames.room.length
+        const goesOn = frames.read(count)
+        if (!goesOn || !isMore || !isOpen()) return goesOn
+        // What more there is would be read at once, for as long as more comes: the store would neither be written to nor
+        // heard meanwhile, and no timer would run.
+        setImmediate(() => {
+          if (isOpen()) socket.resume()
+        })
+        return false
+      },
+    }
     // As `ws` does it by itself: the path is that of the URL, and means a socket in the file system here.
     const options = { ...given, path: undefined, onread }
     const socket: net.Socket = isSecure
