@@ -1,6 +1,7 @@
 /** `sluice doctor [file]`: connects to each component and says what is wrong and what to do. */
 import { connectOrder } from '../app/graph.ts'
 import { isOptional, resolveRequirements } from '../app/requirements.ts'
+import { redactSetting } from '../config/redact.ts'
 import { formatDuration } from '../core/duration.ts'
 import { isSluiceError, toError } from '../core/errors.ts'
 import { createRedactor, type Redactor } from '../telemetry/redact.ts'
@@ -164,7 +165,7 @@ function placeOf(subject: Subject, name: string): Pick<Finding, 'address' | 'emb
   const value = subject.config.components[name]?.values[key]
   return value === undefined
     ? { address: null, embedded: true }
-    : { address: field.show(value), embedded: false }
+    : { address: redactSetting(field.show(value)), embedded: false }
 }
 
 /** What a component runs where it has no address. */

@@ -123,6 +123,10 @@ export const appSection = defineSection({
         expected: 'less than shutdown_timeout, or nothing is left of it to drain',
       })
     }
+    // An address of IPv6 may name its interface: fe80::1%eth0.
+    if (!isHostName(values.host.replace(/%[\w.-]+$/, ''))) {
+      faults.push({ field: 'host', expected: 'a name or an address without port or scheme' })
+    }
     const misnamed = values.hosts?.find((name) => !isHostName(name))
     if (misnamed !== undefined || values.hosts?.length === 0) {
       faults.push({ field: 'hosts', expected: 'names or addresses without port or scheme, or `any`' })

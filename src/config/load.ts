@@ -22,7 +22,9 @@ import {
   type ConfigurableComponent,
 } from './gather.ts'
 import { configError, distinct, inLineOrder, type Problem } from './problem.ts'
+import { redactSetting } from './redact.ts'
 import { resolveSection, type Entry } from './resolve.ts'
+import { createRedactor } from '../telemetry/redact.ts'
 import type { StandardSchema } from './user-section.ts'
 
 export type { ComponentConfig, ConfigurableComponent } from './gather.ts'
@@ -110,10 +112,20 @@ export async function readConfig(options: LoadOptions = {}): Promise<ConfigReadi
     components,
     services,
     user,
-    entries: book.entries,
+    entries: book.entries.map((entry) => ({ ...entry, shown: redactSetting(entry.shown) })),
     secrets: book.secrets,
     warnings: book.warnings,
     file: documents.file,
-    problems: inLineOrder(distinct(book.problems)),
+    problems: inLineOrder(distinct(book.problems)).map((problem) => printable(problem, book.secrets)),
+  }
+}
+
+/** Whatever kind of field it is about: what was written there may be anything, and a schema's message may quote it. */
+function printable(problem: Problem, secrets: readonly string[]): Problem {
+  const { expected, sentence, got } = problem
+  return {
+    ...problem,
+    expected: sentence === true ? redactSetting(createRedactor(secrets).text(expected)) : expected,
+    ...(got === undefined ? {} : { got: redactSetting(got) }),
   }
 }

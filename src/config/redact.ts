@@ -3,7 +3,8 @@
  * message shows: so it cuts by the widest reading, and never by a parser that may refuse.
  */
 
-import { REDACTED, withoutCredentials } from '../core/redact-url.ts'
+import { decodeLeniently, holdsCredentials, REDACTED, withoutCredentials } from '../core/redact-url.ts'
+import { redactText } from '../telemetry/redact.ts'
 
 /** Names of parameters whose value is a secret, in a query string or a keyword string. */
 const SECRET_NAME =
@@ -29,5 +30,24 @@ function redactKeywords(text: string): string {
   if (match !== null) return `${match[1]}${REDACTED}`
   // user:password@host without a scheme.
   const at = text.lastIndexOf('@')
-  return at === -1 ? text : `${REDACTED}@${text.slice(at + 1)}`
+  if (at !== -1) return `${REDACTED}@${text.slice(at + 1)}`
+  return isEncoded(text) ? REDACTED : text
+}
+
+/** Credentials that only decoding shows: `postgres%3A%2F%2Fu%3Apassword%40host`. */
+function isEncoded(text: string): boolean {
+  return text.includes('%') && !holdsCredentials(text) && holdsCredentials(decodeLeniently(text))
+}
+
+/** Both are bounded, or begin where a word does, so that they cannot be retried at each letter of it. */
+const ADDRESS = /\b[a-z][a-z0-9+.-]{0,30}:\/\/[^\s"']+/gi
+const USERINFO = /(?<![^\s"',:/@=])[^\s"',:/@=]+:(?!\/\/)[^\s"'@]+@/g
+
+/**
+ * A value of any setting, as it may be printed: a connection string is often pasted into the wrong field. Text without
+ * credentials stays as it is, and so does what was redacted before.
+ */
+export function redactSetting(text: string): string {
+  const shown = redactText(text).replaceAll(ADDRESS, redactUrl).replaceAll(USERINFO, `${REDACTED}@`)
+  return isEncoded(shown) ? REDACTED : shown
 }

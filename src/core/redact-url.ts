@@ -12,15 +12,28 @@ export function withoutCredentials(text: string, isSecret: (name: string) => boo
   const rest = scheme[2] ?? ''
   // Everything up to the last @ may be credentials: a password may hold any of @ : / # ? unescaped.
   const at = rest.lastIndexOf('@')
-  const place = rest
-    .slice(at + 1)
-    .replaceAll(/([?&;])([^=&;?]*)=([^&;]*)/g, (whole, mark: string, name: string) =>
-      isSecret(decodeLeniently(name)) ? `${mark}${name}=${REDACTED}` : whole,
-    )
+  const place = (at === -1 ? withoutOddPort(rest) : rest.slice(at + 1)).replaceAll(
+    /([?&;])([^=&;?]*)=([^&;]*)/g,
+    (whole, mark: string, name: string, value: string) =>
+      isSecret(decodeLeniently(name)) || holdsCredentials(decodeLeniently(value))
+        ? `${mark}${name}=${REDACTED}`
+        : whole,
+  )
   return `${scheme[1]}${at === -1 ? '' : `${REDACTED}@`}${place}`
 }
 
-function decodeLeniently(text: string): string {
+/** What stands for a port and is none is the password of an address whose end is missing: `postgres://app:s3cret`. */
+function withoutOddPort(rest: string): string {
+  const odd = /^(?:\[[^\]]*\]|[^/?#[:]|:\d{0,5}(?=,))*:(?!\d{0,5}(?:[/?#,]|$))/.exec(rest)
+  return odd === null ? rest : `${odd[0]}${REDACTED}`
+}
+
+/** An address with a password, or `password=…`, inside another value. */
+export function holdsCredentials(text: string): boolean {
+  return /:\/\/[^\s/@:]*:[^\s@]*@|(?:pass|pwd|secret|token)\w*\s*[=:]\s*[^\s*]/i.test(text)
+}
+
+export function decodeLeniently(text: string): string {
   try {
     return decodeURIComponent(text)
   } catch {

@@ -6,7 +6,7 @@ import { redisSection } from '../../src/components/redis/section.ts'
 import { redactUrl } from '../../src/config/redact.ts'
 import { configError } from '../../src/config/problem.ts'
 import { createRedactor } from '../../src/telemetry/redact.ts'
-import { read } from './support.ts'
+import { read, shown } from './support.ts'
 
 const CANARY = 'cAnArY'
 
@@ -105,6 +105,17 @@ test('passwords in the forms of other drivers are never shown', async () => {
     `postgres:/u:${CANARY}@h/d`,
     `postgres://u:${CANARY}@h/d\n`,
     `"postgres://u:${CANARY}@h/d"`,
+    `POSTGRES_DSN=postgres://u:${CANARY}@h/d`,
+    `Server=h;Password=${CANARY};`,
+    `user=u;pwd=${CANARY};server=h`,
+    `host=h user=u password= '${CANARY}`,
+    `jdbc:postgresql://h/db?user=a&password=${CANARY}`,
+    `postgres://u:${CANARY}`,
+    `postgres://u:${CANARY}/d`,
+    `postgres://one:5432,u:${CANARY}`,
+    `postgres://h/d?server=h%3BPassword%3D${CANARY}`,
+    `postgres://h/d?to=postgres%3A%2F%2Fu%3A${CANARY}%40h`,
+    `postgres%3A%2F%2Fu%3A${CANARY}%40h`,
   ]) {
     assert.ok(!redactUrl(text).includes(CANARY), redactUrl(text))
     for (const variable of [
@@ -114,9 +125,15 @@ test('passwords in the forms of other drivers are never shown', async () => {
       'REDIS_DIAL_TIMEOUT',
       'LOG_LEVEL',
       'APP_HOST',
+      'APP_HOSTS',
+      'OTEL_SERVICE_NAME',
+      'REDIS_USERNAME',
+      'REDIS_KEY_PREFIX',
+      'POSTGRES_DATA_DIR',
     ]) {
       const config = await read({ env: { [variable]: text }, options: { file: false } })
-      const printed = inspect([config.problems, config.warnings], { depth: 10 })
+      const { problems, warnings, entries } = config
+      const printed = inspect([problems, warnings, entries, configError(problems)], { depth: 10 })
       assert.ok(!printed.includes(CANARY), `${variable}: ${printed}`)
     }
   }
@@ -132,6 +149,36 @@ test('a redacted connection string still says where it leads', () => {
   assert.equal(redactUrl('redis://:x@[::1]:6379'), 'redis://***@[::1]:6379')
   assert.equal(redactUrl('cache:6379'), 'cache:6379')
   assert.equal(redactUrl('host=db dbname=app'), 'host=db dbname=app')
+})
+
+test('values without credentials are shown as they are, also those with marks of an address', async () => {
+  for (const text of [
+    'a@b.example',
+    'todo:sessions:',
+    'x=y',
+    'http://proxy:8080/a:b',
+    '100% @home',
+    '/data/a b',
+  ]) {
+    const config = await read({ env: { REDIS_KEY_PREFIX: text }, options: { file: false } })
+    assert.equal(shown(config, 'cache.key_prefix'), `${text} from env REDIS_KEY_PREFIX`)
+  }
+})
+
+test('the message of a schema that quotes a value is shown without its credentials', async () => {
+  const schema = {
+    '~standard': {
+      version: 1 as const,
+      vendor: 'test',
+      validate: (value: unknown) => ({ issues: [{ message: `got ${JSON.stringify(value)}` }] }),
+    },
+  }
+  const config = await read({
+    yaml: `mail:\n  url: smtp://u:${CANARY}@h\n  password: ${CANARY}-2`,
+    options: { user: { mail: schema } },
+  })
+  assert.equal(config.problems.length, 1)
+  assert.ok(!inspect(config.problems).includes(CANARY), inspect(config.problems))
 })
 
 test('usual connection strings are accepted, with the way they write hosts and passwords', () => {
