@@ -13,6 +13,7 @@ import { STREAM_START, type StreamId } from '../stream-id.ts'
 import { Burials, letterOf, type Burial } from './burials.ts'
 import { Holdings } from './holdings.ts'
 import type { Positions } from './positions.ts'
+import { Returns } from './returns.ts'
 import { Shard } from './shard.ts'
 import { Slot, SLOT_OVERHEAD, type Kind, type Put } from './slot.ts'
 import { hashOf, hashOfBytes } from './waiting.ts'
@@ -39,6 +40,8 @@ export interface LaneOptions {
   readonly onDisorder: (lane: Lane, at: StreamId) => void
 }
 
+const AFTER_DELETE = 'a partial after a delete'
+
 export class Lane {
   readonly spec: LaneSpec
   readonly limits: LaneLimits
@@ -58,8 +61,7 @@ export class Lane {
   readonly #holdings: Holdings
   readonly #keepsData: boolean
   readonly #seed: number
-  /** Partials set aside: without a base, while a load is under way. */
-  readonly #parked = new Map<string, Slot>()
+  readonly #returns: Returns
   /** Newest id that came for it. */
   readonly #newest = new Watermark()
 
@@ -73,6 +75,17 @@ export class Lane {
     this.#holdings = new Holdings(positions, keepsData)
     this.#keepsData = keepsData
     this.#seed = seed
+    this.#returns = new Returns({
+      positions,
+      holdings: this.#holdings,
+      counters: this.counters,
+      keepsData,
+      shardOf: (hash) => this.#shardOf(hash),
+      bury: (partial) => {
+        const { messages, at, json } = partial
+        this.#bury(partial, messages, at, json, 'no-base', AFTER_DELETE, true)
+      },
+    })
   }
 
   /** Changes that are held, those under way and set aside included. */
@@ -87,7 +100,7 @@ export class Lane {
     return this.#holdings.rows
   }
   get parked(): number {
-    return this.#parked.size
+    return this.#returns.parked
   }
   /** At its bound: nothing more should come, though it is taken if it does. */
   get full(): boolean {
@@ -120,7 +133,7 @@ export class Lane {
     at: StreamId,
     now: number,
   ): void {
-    const isUsual = !this.#keepsData && this.#parked.size === 0
+    const isUsual = !this.#keepsData && this.#returns.parked === 0
     const hash = hashOfBytes(bytes, idFrom, idTo, this.#seed)
     const shard = this.#shardOf(hash)
     const waits = isUsual ? shard.waiting.find(bytes, idFrom, idTo, hash) : undefined
@@ -196,7 +209,7 @@ export class Lane {
     const hash = hashOf(id, this.#seed)
     const shard = this.#shardOf(hash)
     const ascending = shard.isAscending(at)
-    const slot = shard.waiting.get(id, hash) ?? this.#parked.get(id)
+    const slot = shard.waiting.get(id, hash) ?? this.#returns.find(id)
     if (slot === undefined) {
       const created = new Slot(kind, id, json, data, at, fromLoad, now, hash)
       if (fromLoad) {
@@ -211,7 +224,7 @@ export class Lane {
     if (put === 'unmergeable') {
       const letter = new Slot('delete', id, '', undefined, at, false, now, 0)
       if (isNew) this.#positions.link(letter)
-      this.#bury(letter, 1, at, json, 'no-base', 'a partial after a delete')
+      this.#bury(letter, 1, at, json, 'no-base', AFTER_DELETE)
       return
     }
     this.#putOn(slot, put, before, fromLoad, ascending, isNew)
@@ -245,7 +258,7 @@ export class Lane {
     }
     if (ascending) slot.ascending = true
     if (isNew) this.#positions.link(slot)
-    if (slot.kind !== 'partial' && this.#parked.size > 0) this.#unpark(slot)
+    if (slot.kind !== 'partial' && this.#returns.parked > 0) this.#returns.unpark(slot)
   }
 
   /** The effect of the slot is stored, or was not needed. */
@@ -265,26 +278,14 @@ export class Lane {
     this.counters.dead += burial.messages
   }
 
-  /** A batch failed: its changes wait again, in front, each below what came for its key meanwhile. */
+  /** A batch did not store these: they wait again, in front. `parks`: partials are set aside. */
   restore(shard: Shard, slots: readonly Slot[], parks: boolean): void {
-    if (slots.length === 0) return
-    const front: Slot[] = []
-    for (const slot of slots) {
-      slot.batch = 0
-      const newer = shard.waiting.get(slot.id, slot.hash)
-      if (newer !== undefined) {
-        shard.waiting.remove(newer)
-        this.#combine(slot, newer)
-      }
-      if (parks && slot.kind === 'partial') this.#parked.set(slot.id, slot)
-      else front.push(slot)
-    }
-    shard.waiting.prepend(front)
+    this.#returns.restore(shard, slots, parks)
   }
 
   /** The load is over: what was set aside goes out again. */
   unparkAll(): void {
-    for (const slot of this.#parked.values()) this.#unpark(slot)
+    this.#returns.unparkAll()
   }
 
   /** Lets everything go: it comes again from the cursor. */
@@ -294,9 +295,7 @@ export class Lane {
       shard.waiting.clear()
       shard.batch = 0
     }
-    for (const slot of this.#parked.values()) this.counters.returned += slot.messages
-    this.#parked.clear()
-    this.counters.returned += this.burials.clear()
+    this.counters.returned += this.#returns.clear() + this.burials.clear()
     this.#holdings.clear()
     this.inFlight = 0
     this.storedCursor = undefined
@@ -306,27 +305,7 @@ export class Lane {
     return this.shards[hash % this.shards.length]!
   }
 
-  #combine(slot: Slot, newer: Slot): void {
-    const before = slot.bytes
-    const put = slot.absorb(newer, this.#keepsData)
-    if (put === 'unmergeable') {
-      // Its place among the positions stays with the letter.
-      this.#bury(newer, newer.messages, newer.at, newer.json, 'no-base', 'a partial after a delete', true)
-    } else {
-      if (put === 'older') {
-        this.counters.skipped += newer.messages
-        slot.rows += newer.rows
-      } else this.counters.conflated += newer.messages
-      this.#positions.takeOver(slot, newer)
-      this.#holdings.drop(newer)
-    }
-    this.#holdings.bytes += slot.bytes - before
-  }
-
-  #unpark(slot: Slot): void {
-    if (this.#parked.delete(slot.id)) this.#shardOf(slot.hash).waiting.append(slot)
-  }
-
+  /** `isHeld`: the slot is one that waited. */
   #bury(
     slot: Slot,
     messages: number,
