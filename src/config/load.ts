@@ -22,9 +22,8 @@ import {
   type ConfigurableComponent,
 } from './gather.ts'
 import { configError, distinct, inLineOrder, type Problem } from './problem.ts'
-import { redactSetting } from './redact.ts'
+import { redactMessage, redactSetting } from './redact.ts'
 import { resolveSection, type Entry } from './resolve.ts'
-import { createRedactor } from '../telemetry/redact.ts'
 import type { StandardSchema } from './user-section.ts'
 
 export type { ComponentConfig, ConfigurableComponent } from './gather.ts'
@@ -125,7 +124,7 @@ function printable(problem: Problem, secrets: readonly string[]): Problem {
   const { expected, sentence, got } = problem
   return {
     ...problem,
-    expected: sentence === true ? redactSetting(createRedactor(secrets).text(expected)) : expected,
+    expected: sentence === true ? redactMessage(expected, secrets) : expected,
     ...(got === undefined ? {} : { got: redactSetting(got) }),
   }
 }

@@ -4,7 +4,6 @@
  */
 
 import { decodeLeniently, holdsCredentials, REDACTED, withoutCredentials } from '../core/redact-url.ts'
-import { redactText } from '../telemetry/redact.ts'
 
 /** Names of parameters whose value is a secret, in a query string or a keyword string. */
 const SECRET_NAME =
@@ -39,15 +38,29 @@ function isEncoded(text: string): boolean {
   return text.includes('%') && !holdsCredentials(text) && holdsCredentials(decodeLeniently(text))
 }
 
-/** Both are bounded, or begin where a word does, so that they cannot be retried at each letter of it. */
+/** Each is bounded, or begins where a word does, so that it cannot be retried at each letter of one. */
 const ADDRESS = /\b[a-z][a-z0-9+.-]{0,30}:\/\/[^\s"']+/gi
 const USERINFO = /(?<![^\s"',:/@=])[^\s"',:/@=]+:(?!\/\/)[^\s"'@]+@/g
+/** `Server=db;Password=x` and `pwd: x`; other names before a colon are mostly parts of a key: `auth:user:`. */
+const PAIR = new RegExp(
+  String.raw`(?<![\w.-])([\w.-]{0,40}(?:(?:${SECRET_NAME.source})[\w.-]{0,40}\s*=|(?:pass|pwd)[\w.-]{0,40}\s*:)\s*)(?!\*\*\*)[^\s][^]*$`,
+  'i',
+)
 
 /**
  * A value of any setting, as it may be printed: a connection string is often pasted into the wrong field. Text without
  * credentials stays as it is, and so does what was redacted before.
  */
 export function redactSetting(text: string): string {
-  const shown = redactText(text).replaceAll(ADDRESS, redactUrl).replaceAll(USERINFO, `${REDACTED}@`)
+  const shown = text
+    .replaceAll(ADDRESS, redactUrl)
+    .replaceAll(USERINFO, `${REDACTED}@`)
+    .replace(PAIR, `$1${REDACTED}`)
   return isEncoded(shown) ? REDACTED : shown
+}
+
+/** A message that may quote values, such as a schema's, without those of `secrets`, of 4 characters and more. */
+export function redactMessage(message: string, secrets: readonly string[]): string {
+  const known = secrets.filter((secret) => secret.length >= 4)
+  return redactSetting(known.reduce((text, secret) => text.replaceAll(secret, REDACTED), message))
 }

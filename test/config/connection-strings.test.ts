@@ -155,6 +155,7 @@ test('values without credentials are shown as they are, also those with marks of
   for (const text of [
     'a@b.example',
     'todo:sessions:',
+    'auth:token:',
     'x=y',
     'http://proxy:8080/a:b',
     '100% @home',
