@@ -21,8 +21,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
 }
 
 const SUITES = [
-  'test/components/postgres/{on-server,failures,pool,round-trips,least-privilege}.test.ts',
-  'test/engine/{claim,enqueue,migrate,model,lots,leases}.test.ts',
+  'test/components/postgres/*.test.ts',
+  'test/engine/**/*.test.ts',
   'test/jobs/{run,unique,keyed}.test.ts',
   'test/events/{publish-subscribe,reading}.test.ts',
   'test/cron/cluster.test.ts',
@@ -54,7 +54,13 @@ for (const [major, version] of Object.entries(PACKAGES)) {
     ['--conditions=sluice-source', 'scripts/test.ts', ...(files.length > 0 ? files : SUITES)],
     {
       stdio: 'inherit',
-      env: { ...process.env, SLUICE_TEST_POSTGRES_URL: server.url },
+      // Required, so that nothing is tested on the embedded database instead, or left out.
+      env: {
+        ...process.env,
+        SLUICE_TEST_POSTGRES_URL: server.url,
+        SLUICE_TEST_DATABASE: '',
+        SLUICE_REQUIRE_SERVERS: '1',
+      },
     },
   )
   const [status] = (await once(tests, 'exit')) as [number | null]
