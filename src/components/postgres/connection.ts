@@ -19,6 +19,7 @@ import type { Driver, DriverClient, DriverResult, TypeParsers } from './driver.t
 import { failureOf, isFatal, sqlState } from './failures.ts'
 import { brokenBy } from './gone.ts'
 import { isStalePlan, Prepared } from './prepared.ts'
+import type { Reported } from './reported.ts'
 import type { Request } from './request.ts'
 import type { RoundTrip } from './round-trip.ts'
 import { SentLine } from './sent-line.ts'
@@ -53,6 +54,7 @@ export class Connection {
   readonly #settings: ConnectionSettings
   readonly #owner: ConnectionOwner
   readonly #client: DriverClient
+  readonly #reported: Reported
   #stream: Socket
   #state: 'open' | 'retiring' | 'closed' = 'open'
   #corked = false
@@ -66,6 +68,8 @@ export class Connection {
   readonly line: SentLine
   /** Belongs to a transaction or a session. */
   leased = false
+  /** A statement on it may have left what the next caller must not find; see `isSoiled`. */
+  soiled = false
   /** Takes no more reads, so that it becomes free for who needs it alone. */
   reserved = false
   /** When the last answer came. */
@@ -74,10 +78,16 @@ export class Connection {
   /** When it is to be replaced, monotonic. */
   expiresAt = Infinity
 
-  constructor(settings: ConnectionSettings, owner: ConnectionOwner, client: DriverClient) {
+  constructor(
+    settings: ConnectionSettings,
+    owner: ConnectionOwner,
+    client: DriverClient,
+    reported: Reported,
+  ) {
     this.#settings = settings
     this.#owner = owner
     this.#client = client
+    this.#reported = reported
     this.#stream = client.connection.stream
     this.#prepared = new Prepared(client, settings.prepare)
     this.openedAt = settings.clock.monotonic()
@@ -87,6 +97,10 @@ export class Connection {
     client.on('end', () => this.#end(undefined))
   }
 
+  /** May it be other than it was opened? */
+  get isSoiled(): boolean {
+    return this.soiled || this.#reported.isChanged
+  }
   get isOpen(): boolean {
     return this.#state === 'open'
   }
@@ -145,6 +159,8 @@ export class Connection {
         this.destroy(brokenBy(this.#settings.component, 'left a transaction open'))
       request.succeed(Array.isArray(result) ? lastOf(result) : result)
     } else this.#refused(request, error)
+    // Of one that nobody has leased nobody would clean up; it is seldom enough.
+    if (!this.leased && (request.statement.leaves || this.#reported.isChanged)) this.retire()
     if (this.line.length === 0) {
       this.idleSince = now
       // Who has leased it may send more: then its release closes it.

@@ -21,7 +21,7 @@ import { Request } from './request.ts'
 import { runRetrying } from './retrying.ts'
 import { specPair, type Send } from './send.ts'
 import { sessionOf } from './session.ts'
-import { refuseOnShared } from './statement.ts'
+import { refuseOnShared } from './connection-acts.ts'
 import type { TypedHost } from './typed.ts'
 
 const BATCH = specPair('batch')

@@ -3,6 +3,7 @@ import { onAbort } from '../../core/abort.ts'
 import type { Call, OperationSpec } from '../../telemetry/operate.ts'
 import { END_MS, type DatabaseHost } from './database-host.ts'
 import { givenUp } from './gone.ts'
+import { refuseLasting } from './connection-acts.ts'
 import { OwnConnection } from './own-connection.ts'
 import { takeOwn } from './own.ts'
 import { specPair } from './send.ts'
@@ -60,7 +61,7 @@ export function begin(host: DatabaseHost): Promise<TypedConnection> {
 async function keep(host: DatabaseHost, call: Call, over: () => void): Promise<TypedConnection> {
   const { signal } = call
   const connection = await host.pool().lease(signal)
-  const own = new OwnConnection(host, connection, 'transaction', () => {})
+  const own = new OwnConnection(host, connection, 'transaction', refuseLasting)
   let off = (): void => {}
   let isKept = true
   const release = (): void => {

@@ -3,6 +3,7 @@ import { onAbort } from '../../core/abort.ts'
 import { Connection, type ConnectionOwner, type ConnectionSettings } from './connection.ts'
 import type { DriverClient } from './driver.ts'
 import { failureOf } from './failures.ts'
+import { Reported } from './reported.ts'
 import { Request } from './request.ts'
 import { describe } from './statement.ts'
 
@@ -23,6 +24,7 @@ export function openConnection(
       keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
       connectionTimeoutMillis: connectTimeoutMs,
     })
+    const reported = new Reported(client)
     // An `error` event that nobody hears ends the process, also long after the connection failed.
     client.on('error', () => {})
     let release = (): void => {}
@@ -38,7 +40,8 @@ export function openConnection(
         return
       }
       contain(client)
-      proven(new Connection(settings, owner, client), settings)
+      reported.opened()
+      proven(new Connection(settings, owner, client, reported), settings)
         .then(resolve, reject)
         .finally(release)
     })

@@ -76,6 +76,8 @@ export class OwnConnection {
       SCRIPT.once,
       async (call) => {
         refuseNul(sql)
+        // Its text may hold anything, and what it calls even more.
+        this.connection.soiled = true
         await this.control(sql, call.remainingMs)
       },
       options,
@@ -98,6 +100,7 @@ export class OwnConnection {
   ): Promise<DriverResult> {
     if (this.closed) throw this.#closedError()
     if (this.connection.isClosed) throw this.#lost()
+    if (statement.leaves) this.connection.soiled = true
     const request = new Request(statement, params, { repeatable, script, ...extras })
     this.connection.send(request, limitMs, this.#host.clock.monotonic())
     try {

@@ -24,6 +24,7 @@ import { Overtaker } from './overtaker.ts'
 import { isIdle, placeFor } from './placement.ts'
 import { statsOf, type PoolStats } from './pool-stats.ts'
 import { Request } from './request.ts'
+import { restored } from './restore.ts'
 import { Serving } from './serving.ts'
 import { describe } from './statement.ts'
 import { Waiting } from './waiting.ts'
@@ -157,6 +158,10 @@ export class ConnectionPool {
   /** Gives back what `lease` gave. A connection in an unknown state is destroyed by its user first. */
   release(connection: Connection): void {
     if (!connection.leased) return
+    if (connection.isSoiled && connection.isOpen) {
+      void restored(connection, this.#settings.clock).then(() => this.release(connection))
+      return
+    }
     connection.leased = false
     this.#serving.leased--
     if (connection.isClosed) {

@@ -8,6 +8,8 @@
  */
 import { createHash } from 'node:crypto'
 import { SluiceError } from '../../core/errors.ts'
+import { actsOn, mayLeave, type ConnectionAct } from './connection-acts.ts'
+import { OPAQUE } from './opaque-text.ts'
 
 export interface Statement {
   readonly text: string
@@ -16,7 +18,9 @@ export interface Statement {
   /** Name of the prepared statement, equal in every process. */
   readonly name: string
   /** Acts on the connection itself: refused where the connection is not the caller's own. */
-  readonly acts: { readonly on: 'transaction' | 'session'; readonly word: string } | undefined
+  readonly acts: ConnectionAct | undefined
+  /** May leave a setting, a lock or a temporary table on its connection, which the next caller would find. */
+  readonly leaves: boolean
   /** Times that it was sent. It is prepared from the second time on. */
   uses: number
   /** Moving average of the milliseconds that the server was busy with it; undefined before its first answer. */
@@ -62,6 +66,7 @@ export function describe(text: string): Statement {
     text,
     read: isRead(text),
     acts: actsOn(text),
+    leaves: mayLeave(text),
     name: `sluice_${createHash('sha1').update(text).digest('hex').slice(0, 16)}`,
     uses: 0,
     meanMs: undefined,
@@ -77,14 +82,8 @@ export function refuseNul(text: string): void {
   })
 }
 
-/** String literals, quoted names and comments, whose text says nothing about the kind of a statement. */
-const OPAQUE =
-  /'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n\r]*|\/\*[\s\S]*?\*\/|(?<![\w$\u0080-\uffff])\$((?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?)\$[\s\S]*?\$\1\$/g
 /** Stands for a quoted name, so that a call of it is still seen as a call. */
 const QUOTED = '""'
-const SESSION_WORDS =
-  /^(begin|start\s+transaction|commit|end|rollback|abort|savepoint|release|prepare|deallocate|set|reset|listen|unlisten|discard|declare|fetch|move|close|copy|load|lock)\b/i
-const TRANSACTION_WORDS = /^(BEGIN|START\s+TRANSACTION|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE)$/
 /** These words anywhere in a select make it more than a read. */
 const NOT_READ =
   /\b(insert|update|delete|merge|into|create|drop|alter|truncate|call|do|share|for\s+no\s+key|for\s+key)\b/i
@@ -134,39 +133,4 @@ function isRead(text: string): boolean {
     if (!PURE.has(name.toLowerCase().replace(/^pg_catalog\./, ''))) return false
   }
   return true
-}
-
-/** Refuses what would leave a shared connection in another state: the next caller would find it so. */
-export function refuseOnShared({ acts }: Statement): void {
-  if (acts === undefined) return
-  throw new SluiceError(
-    'SLUICE_INVALID_ARGUMENT',
-    `the statement: ${acts.word} acts on one connection, and this call may use any`,
-    {
-      hint:
-        acts.on === 'transaction'
-          ? 'Use db.transaction().'
-          : 'Use db.session() or db.transaction(), which have a connection of their own, or db.listen().',
-    },
-  )
-}
-
-/** Refuses to begin or end a transaction behind the back of whoever owns it. */
-export function refuseInTransaction({ acts }: Statement): void {
-  if (acts?.on !== 'transaction') return
-  throw new SluiceError(
-    'SLUICE_INVALID_ARGUMENT',
-    `the statement: ${acts.word} inside a transaction; it commits when its function resolves and rolls back when it rejects`,
-    { hint: 'Use tx.transaction() for savepoints.' },
-  )
-}
-
-function actsOn(text: string): Statement['acts'] {
-  const bare = text.replace(/^(?:[\s;(]|--[^\n\r]*|\/\*[\s\S]*?\*\/)+/, '')
-  const word = SESSION_WORDS.exec(bare)?.[1]?.toUpperCase()
-  if (word === undefined) return undefined
-  if (word === 'COPY' && !/\b(stdin|stdout)\b/i.test(bare)) return undefined
-  const transaction =
-    TRANSACTION_WORDS.test(word) || (word === 'PREPARE' && /^prepare\s+transaction\b/i.test(bare))
-  return { on: transaction ? 'transaction' : 'session', word }
 }

@@ -18,7 +18,7 @@ import { sqlState } from './failures.ts'
 import { OwnConnection, type OwnHost } from './own-connection.ts'
 import { createQueries } from './queries.ts'
 import { specPair } from './send.ts'
-import { refuseInTransaction } from './statement.ts'
+import { refuseInTransaction } from './connection-acts.ts'
 import type { CursorConnection } from './stream.ts'
 import type { TypedConnection } from './typed.ts'
 

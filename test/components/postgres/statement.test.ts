@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { hasCode } from '../../../src/core/errors.ts'
 import {
-  describe,
   refuseInTransaction,
+  refuseLasting,
   refuseOnShared,
-  Statements,
-} from '../../../src/components/postgres/statement.ts'
+} from '../../../src/components/postgres/connection-acts.ts'
+import { describe, Statements } from '../../../src/components/postgres/statement.ts'
 
 test('a select without locks, writes or unknown functions may share a connection', () => {
   const reads = [
@@ -93,7 +93,25 @@ test('what acts on a connection is refused on a shared one, what ends a transact
     ['rollback to savepoint x', true, true],
     ['set local statement_timeout = 1', true, false],
     ['lock table t', true, false],
-    ['prepare x as select 1', true, false],
+    ['SET LOCAL ROLE ada', true, false],
+    ['set transaction read only', true, false],
+    ['set constraints all deferred', true, false],
+    ['/* x */ set role ada', true, true],
+    ["set session app.tenant = 'acme'", true, true],
+    ['set local_of_mine.x = 1', true, true],
+    ['reset all', true, true],
+    ['discard temp', true, true],
+    ['listen x', true, true],
+    ['prepare x as select 1', true, true],
+    ['deallocate all', true, true],
+    ['declare c cursor for select 1', true, false],
+    ['declare c cursor for with hold as (select 1) select * from hold', true, false],
+    ['declare c cursor with hold for select 1', true, true],
+    ["select set_config('a.b', $1, true)", false, false],
+    ["select set_config('a.b', $1, false)", true, true],
+    ["select pg_catalog.set_config('search_path', '', false)", true, true],
+    ["insert into log values ('set_config(a, b, false)')", false, false],
+    ["create function f() returns text return $$select set_config('a.b', 'c', false)$$", false, false],
     ['copy t from stdin', true, false],
     ["copy t to '/tmp/x'", false, false],
     ['select 1', false, false],
@@ -112,6 +130,40 @@ test('what acts on a connection is refused on a shared one, what ends a transact
       sql,
     )
   }
+})
+
+test('what outlives a transaction is refused with what does not', () => {
+  const hintOf = (sql: string): string => {
+    try {
+      refuseLasting(describe(sql))
+    } catch (error) {
+      return (error as { hint?: string }).hint ?? ''
+    }
+    return 'not refused'
+  }
+  for (const sql of ['set role ada', 'reset role', "select set_config('a.b', 'c', false)"])
+    assert.match(hintOf(sql), /SET LOCAL.*set_config\(name, value, true\)/)
+  assert.match(hintOf('listen x'), /db\.listen/)
+  assert.match(hintOf('prepare x as select 1'), /db\.session/)
+  // A query builder begins and ends its transactions itself.
+  assert.equal(hintOf('begin'), 'not refused')
+})
+
+test('a text that may leave something on its connection is known by its words', () => {
+  const cases: readonly [string, boolean][] = [
+    ["select set_config('a.b', $1, true)", false],
+    ["select set_config('a.b', $1, $2)", true],
+    ["select set_config('a.b', 'c', true), set_config('d.e', 'f', $1::bool)", true],
+    ['select pg_advisory_xact_lock(1)', false],
+    ['select pg_try_advisory_lock(1)', true],
+    ["select set_config('a.b', $1, true), pg_advisory_lock(1)", true],
+    ['create temp table t (n int)', true],
+    ['create table t (n int)', false],
+    ['do $$ begin set timezone to utc; end $$', true],
+    ['do $$ begin perform 1; end $$', false],
+    ['update t set a = 1', false],
+  ]
+  for (const [sql, leaves] of cases) assert.equal(describe(sql).leaves, leaves, sql)
 })
 
 test('a text is looked at once, and only so many are remembered', () => {
