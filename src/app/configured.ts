@@ -31,6 +31,8 @@ export interface ConfiguredOptions {
   readonly metrics: Metrics
   /** Told after every change of a component's state. */
   readonly services: Services
+  /** Told when a component will never have what it works on. */
+  readonly onRefused: (error: Error) => void
 }
 
 /** Makes them; connects nothing. */
@@ -56,6 +58,7 @@ export function createConfigured(settings: Settings, options: ConfiguredOptions)
     metrics,
     redact,
     onChange: () => services.advance(),
+    onRefused: options.onRefused,
   })
   return { settings, pool, init, redact }
 }

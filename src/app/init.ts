@@ -11,13 +11,15 @@ import { statusOf, type InitStatus } from './init-status.ts'
 import type { Phase } from './phase.ts'
 import type { Closer } from './shutdown.ts'
 import { Timeline, type TimelineEntry } from './timeline.ts'
-import { toError } from '../core/errors.ts'
+import { hasCode, toError } from '../core/errors.ts'
 
 export interface InitOptions extends EntryOptions {
   /** Takes hosts and secrets out of a text. */
   readonly redact: (text: string) => string
   /** Called after every change of a component's state. */
   readonly onChange: () => void
+  /** Called when a component cannot have what it works on, because it is another's: to try again is vain. */
+  readonly onRefused: (error: Error) => void
 }
 
 export class Init {
@@ -157,5 +159,7 @@ export class Init {
   #changed(name: string, phase: Phase): void {
     this.#timeline.add(name, phase, this.#entries.get(name)?.runner?.attempts.connectMs)
     this.#options.onChange()
+    if (phase.state !== 'failed' || !hasCode(phase.error, 'SLUICE_STORE_LOCKED')) return
+    if (!this.everConnected(name)) this.#options.onRefused(phase.error)
   }
 }

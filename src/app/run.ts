@@ -63,6 +63,7 @@ class Program {
   #forcedCode: number | undefined
   #ending = false
   #fatal = false
+  #refused = false
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime
@@ -83,6 +84,7 @@ class Program {
       step: (name) => this.#watchdog?.step(name),
       seesStalls: () => this.#watchdog !== undefined,
     })
+    this.#runtime.onRefused((error) => this.#onRefused(error))
   }
 
   release(): void {
@@ -124,6 +126,14 @@ class Program {
     await this.#runtime.stop()
     await appLog.flush()
     return startCode(error)
+  }
+
+  /** It belongs to another program: to wait for that would look like an outage, and is a mistake of the configuration. */
+  #onRefused(error: Error): void {
+    if (this.#ending) return
+    this.#refused = true
+    this.#parts.log.error({ err: error }, 'cannot be had: stopping')
+    this.#end(() => this.#runtime.stop())
   }
 
   #onSignal(signal: Signal): void {
@@ -168,12 +178,18 @@ class Program {
     if (this.#ending) return
     this.#ending = true
     stop().then(
-      (code) => this.#over.resolve(this.#forcedCode ?? (this.#fatal ? EXIT.fatal : code)),
+      (code) => this.#over.resolve(this.#forcedCode ?? this.#codeOf(code)),
       (error: unknown) => {
         this.#parts.log.error({ err: toError(error) }, 'the stop itself failed')
         this.#over.resolve(EXIT.fatal)
       },
     )
+  }
+
+  /** `stopped`: of the stop itself. */
+  #codeOf(stopped: number): number {
+    if (this.#fatal) return EXIT.fatal
+    return this.#refused && stopped === EXIT.clean ? EXIT.config : stopped
   }
 
   #openWatchdog(): Watchdog {
@@ -185,7 +201,7 @@ class Program {
 
 /** The code of a start that failed. */
 function startCode(error: Error): number {
-  if (hasCode(error, 'SLUICE_CONFIG') || hasCode(error, 'SLUICE_STORE_LOCKED')) return EXIT.config
+  if (hasCode(error, 'SLUICE_CONFIG')) return EXIT.config
   return hasCode(error, 'SLUICE_LISTEN') ? EXIT.system : EXIT.fatal
 }
 

@@ -26,6 +26,7 @@ export class Runtime {
   #inspected: InspectedApp | undefined
   #failure: Error | undefined
   #door: Promise<void> | undefined
+  #onRefused: (error: Error) => void = () => {}
 
   constructor(options: AppOptions<Components, UserSchemas>) {
     this.#options = options
@@ -49,6 +50,11 @@ export class Runtime {
       run,
     }
     currentInspector()?.created(this.#inspected)
+  }
+
+  /** `heard` is told when a component cannot have what it works on, because it is another's. */
+  onRefused(heard: (error: Error) => void): void {
+    this.#onRefused = heard
   }
 
   async start(): Promise<void> {
@@ -109,7 +115,10 @@ export class Runtime {
     for (const warning of settings.config.warnings) log.warn({}, warning)
     observePool(metrics, 'background', background)
     observeProcess(metrics)
-    const configured = createConfigured(settings, this.parts)
+    const configured = createConfigured(settings, {
+      ...this.parts,
+      onRefused: (error) => this.#onRefused(error),
+    })
     state.isConfigured(configured)
     configureServer(server, settings.app)
     configured.init.addRoutes(server.fastify)

@@ -86,6 +86,23 @@ test('a living server that sluice did not start is refused by directory and proc
   assert.ok(await isAlive(pid))
 })
 
+test('an app whose directory belongs to another server ends with 78, and says whose it is', async (t) => {
+  const dataDir = await stoppedDatabase(t)
+  const pid = await startByHand(t, dataDir)
+  const program = join(import.meta.dirname, 'support/app-program.ts')
+  const child = spawn(process.execPath, ['--conditions=sluice-source', program, dataDir], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  atEnd(t, async () => void child.kill('SIGKILL'))
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const [code] = (await once(child, 'close')) as [number | null]
+  assert.equal(code, 78, output)
+  assert.match(output, /SLUICE_STORE_LOCKED/)
+  assert.ok(output.includes(join(dataDir, 'data')) && output.includes(String(pid)), output)
+  assert.ok(await isAlive(pid))
+})
+
 test('our own server whose postmaster.pid was deleted is replaced, with nothing lost', async (t) => {
   const dataDir = await temporaryDirectory(t)
   const first = startUser(t, { dataDir })
