@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { temporaryDirectory } from '../../test/components/postgres/embedded/support/harness.ts'
@@ -39,6 +40,17 @@ test(
   },
 )
 
+test('a signal to npm ends it in order', async (t) => {
+  const cwd = await temporaryDirectory(t)
+  const quoted = startCommand().map((word) => `'${word}'`)
+  const scripts = { start: `exec ${quoted.join(' ')}` }
+  await writeFile(join(cwd, 'package.json'), JSON.stringify({ name: 'x', scripts }))
+  await using program = await start(cwd, { HOME: cwd }, ['npm', 'start', '--silent'])
+  program.kill('SIGTERM')
+  await program.says(/todo stopped after/)
+  await program.exit
+})
+
 async function twoStarts(cwd: string, env: Readonly<Record<string, string>>, used: string): Promise<void> {
   const title = `from the first start ${randomUUID()}`
   {
@@ -64,23 +76,30 @@ async function twoStarts(cwd: string, env: Readonly<Record<string, string>>, use
   await stopped(second)
 }
 
-function start(cwd: string, env: Readonly<Record<string, string>>): Promise<Program> {
+function start(
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+  command = startCommand(),
+): Promise<Program> {
   const free = { APP_PORT: '0', APP_HOST: '127.0.0.1' }
   return startProgram({
-    command: startCommand(),
+    command,
     cwd,
     env: { ...free, ...env },
     until: 'Stop it with Ctrl-C.',
   })
 }
 
-/** What `npm start` runs, with the paths of the package, since it runs elsewhere here. */
+/**
+ * What `npm start` runs, with the paths of the package, since it runs elsewhere here. `exec` puts node in the place of the
+ * shell that npm starts, as npm signals that and no further.
+ */
 function startCommand(): readonly string[] {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     readonly scripts: Readonly<Record<string, string>>
   }
-  const [node, ...words] = (scripts['start'] ?? '').split(' ')
-  assert.equal(node, 'node')
+  const [exec, node, ...words] = (scripts['start'] ?? '').split(' ')
+  assert.deepEqual([exec, node], ['exec', 'node'])
   return [process.execPath, ...words.map((word) => (existsSync(join(ROOT, word)) ? join(ROOT, word) : word))]
 }
 
