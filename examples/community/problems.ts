@@ -1,6 +1,7 @@
-/** Errors that a route may throw; the app turns their status and code into problem+json. */
+/** Errors that a route may throw; `expose` says that their message is for the client. The app makes problem+json of them. */
 export class NotFound extends Error {
   readonly statusCode = 404
+  readonly expose = true
   readonly code = 'COMMUNITY_NOT_FOUND'
 
   constructor(what: string, id: string) {
@@ -10,6 +11,7 @@ export class NotFound extends Error {
 
 export class Refused extends Error {
   readonly statusCode: number
+  readonly expose = true
   readonly code = 'COMMUNITY_REFUSED'
 
   constructor(statusCode: 401 | 403 | 409 | 422, why: string) {

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { Readable } from 'node:stream'
 import { test } from 'node:test'
-import { gunzipSync, gzipSync } from 'node:zlib'
+import { inspect } from 'node:util'
+import { createGunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { z } from 'zod'
 import { createApp, type App } from '../../src/app/app.ts'
 import { hostRule } from '../../src/app/http/hosts.ts'
@@ -11,6 +12,7 @@ import type { AppOptions } from '../../src/app/options.ts'
 import type { Components, Http } from '../../src/app/service.ts'
 import { SluiceError } from '../../src/core/errors.ts'
 import { currentContext } from '../../src/telemetry/context.ts'
+import { recordingLogger, type RecordedLine } from '../telemetry/recording-logger.ts'
 import { serve } from './serve.ts'
 
 /** Sends bytes as they are and gives all that comes back until the server closes. */
@@ -140,7 +142,15 @@ test('errors say a code and the id of the request, and nothing of the inside', a
     busy: new SluiceError('SLUICE_RATE_LIMITED', 'ten a minute'),
     soon: new SluiceError('SLUICE_RATE_LIMITED', 'ten a minute', { details: { retryAfterMs: 3 } }),
     later: new SluiceError('SLUICE_RATE_LIMITED', 'ten a day', { details: { retryAfterMs: 3_600_000 } }),
-    mine: Object.assign(new Error('There is no such todo.'), { statusCode: 404, code: 'TODO_NOT_FOUND' }),
+    mine: Object.assign(new Error('There is no such todo.'), {
+      statusCode: 404,
+      expose: true,
+      code: 'TODO_NOT_FOUND',
+    }),
+    exposed: Object.assign(new Error('Not yours.'), { status: 403, expose: true }),
+    sdk: Object.assign(new Error('401 for key secret at https://u:secret@internal:8443/v1'), { status: 401 }),
+    cloud: Object.assign(new Error('no such bucket: secret'), { statusCode: 404, code: 'NoSuchBucket' }),
+    inside: Object.assign(new Error('secret'), { statusCode: 503, expose: true }),
     twice: new SluiceError('SLUICE_CONFLICT', 'duplicate key of secret_key', {
       details: { constraint: 'secret_key', table: 'secret_table' },
     }),
@@ -162,6 +172,10 @@ test('errors say a code and the id of the request, and nothing of the inside', a
     ['soon', 429, 'SLUICE_RATE_LIMITED', '1'],
     ['later', 429, 'SLUICE_RATE_LIMITED', '60'],
     ['mine', 404, 'TODO_NOT_FOUND', null],
+    ['exposed', 403, 'FORBIDDEN', null],
+    ['sdk', 500, 'INTERNAL', null],
+    ['cloud', 500, 'INTERNAL', null],
+    ['inside', 500, 'INTERNAL', null],
     ['twice', 409, 'SLUICE_CONFLICT', null],
     ['text', 500, 'INTERNAL', null],
   ]
@@ -175,6 +189,39 @@ test('errors say a code and the id of the request, and nothing of the inside', a
     assert.equal(problem['request_id'], response.headers.get('x-request-id'))
     assert.doesNotMatch(text, /select|secret|10\.0\.0|5432|at file|node_modules|stack/, what)
   }
+})
+
+test('an error of an SDK with a status is in the log, under the id of the request that it broke', async () => {
+  const lines: RecordedLine[] = []
+  await using app = await serve(
+    (http) =>
+      void http.get('/', () => {
+        throw Object.assign(new Error('401 Incorrect API key'), { status: 401 })
+      }),
+    { logger: recordingLogger(lines) },
+  )
+  const id = (await fetch(app.address.url)).headers.get('x-request-id')
+  const line = lines.find(({ requestId, level }) => requestId === id && level === 'error')
+  assert.match(inspect(line?.['err']), /401 Incorrect API key/)
+})
+
+test('a body whose stream breaks is a 400 that does not repeat why, also where a plugin unpacks it', async () => {
+  await using app = await serve((http) => {
+    http.addHook('preParsing', async (request, _reply, payload) => {
+      delete request.headers['content-encoding']
+      return payload.pipe(createGunzip())
+    })
+    http.post('/', () => ({ ok: true }))
+  })
+  const response = await fetch(app.address.url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+    body: 'this is not gzip',
+  })
+  assert.equal(response.status, 400)
+  const problem = (await response.json()) as Record<string, unknown>
+  assert.equal(problem['code'], 'BODY_UNREADABLE')
+  assert.equal(problem['detail'], 'The body could not be read to its end.')
 })
 
 test('an unknown route and a wrong address are problems too', async () => {

@@ -15,6 +15,7 @@ const BACKSLASH = 0x5c
 class RefusedBody extends Error {
   override readonly name = 'RefusedBody'
   readonly statusCode: number
+  readonly expose = true
   readonly code: string
 
   constructor(statusCode: number, code: string, message: string) {

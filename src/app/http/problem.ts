@@ -107,11 +107,18 @@ function secondsUntil(error: SluiceError, reconnectMs: (component: string) => nu
   return isAway && component !== undefined ? retryAfterSeconds(reconnectMs(component)) : RETRY_AFTER_SECONDS
 }
 
-/** A status of 4xx that the error carries: the service, or Fastify, meant it for the client. */
+/**
+ * A status of 4xx on an error that says it is for the client: `expose: true`, as that of http-errors and of a service's own,
+ * or Fastify's. A status alone says nothing: the errors of clients of other services carry the answer that they got, and
+ * their message names hosts and credentials.
+ */
 function clientStatus(error: unknown): number | undefined {
   if (typeof error !== 'object' || error === null) return undefined
-  const status = 'statusCode' in error ? error.statusCode : 'status' in error ? error.status : undefined
-  return typeof status === 'number' && status >= 400 && status < 500 ? status : undefined
+  const { statusCode, status, expose, code, validationContext } = error as Readonly<Record<string, unknown>>
+  const ofFastify = validationContext !== undefined || (typeof code === 'string' && code.startsWith('FST_'))
+  const given = statusCode ?? status
+  if (typeof given !== 'number' || !(expose === true || ofFastify)) return undefined
+  return given >= 400 && given < 500 ? given : undefined
 }
 
 function codeOf(error: unknown, status: number): string {

@@ -163,12 +163,32 @@ function sendError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
-  const answer = answerFor(error, request.id, reconnectMs)
   const facts = { requestId: request.id, method: request.method, route: request.routeOptions.url }
+  if (isOfBody(error, request)) {
+    // Whoever went away while sending is no news.
+    log[request.raw.destroyed ? 'debug' : 'warn']({ err: error, ...facts }, 'a body could not be read')
+    void sendProblem(reply, problem(400, 'BODY_UNREADABLE', { detail: UNREADABLE, request_id: request.id }))
+    return
+  }
+  const answer = answerFor(error, request.id, reconnectMs)
   if (answer.unexpected) log.error({ err: error, ...facts }, 'a route failed')
   else if (isSluiceError(error)) log.debug({ err: error, ...facts }, 'a route was refused by a dependency')
   if (answer.retryAfter !== undefined) void reply.header('retry-after', answer.retryAfter)
   void sendProblem(reply, answer.problem)
+}
+
+const UNREADABLE = 'The body could not be read to its end.'
+
+/** Fastify gives the error of a body's stream this status, and nothing else that tells where it comes from. */
+function isOfBody(error: unknown, { body, headers }: FastifyRequest): boolean {
+  if (body !== undefined || !(error instanceof Error) || isSluiceError(error)) return false
+  const {
+    statusCode,
+    expose,
+    code = '',
+  } = error as { statusCode?: unknown; expose?: unknown; code?: unknown }
+  if (statusCode !== 400 || expose === true || String(code).startsWith('FST_')) return false
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length']) > 0
 }
 
 export function sendProblem(reply: FastifyReply, body: Problem): FastifyReply {

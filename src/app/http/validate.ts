@@ -8,6 +8,7 @@ type FastifyValidationResult = ReturnType<FastifySchemaCompiler<unknown>>
 export class InvalidRequest extends Error {
   override readonly name = 'InvalidRequest'
   readonly statusCode = 400
+  readonly expose = true
   readonly code = 'INVALID_REQUEST'
   readonly problems: readonly { readonly path: string; readonly reason: string }[]
 

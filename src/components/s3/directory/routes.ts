@@ -26,6 +26,7 @@ export interface RouteParts {
 /** Told to the client as it is. */
 class Refused extends Error {
   readonly statusCode: number
+  readonly expose = true
   readonly code: string
 
   constructor(statusCode: number, code: string, message: string) {
