@@ -13,7 +13,7 @@ import { parseDsn, withDatabase, type Target } from './dsn.ts'
 import type { EmbeddedServer } from './embedded/index.ts'
 import type { Engine } from './engine.ts'
 import type { EntryHost } from './entry.ts'
-import { createHosts } from './hosts.ts'
+import { createHosts, type NamedHosts } from './hosts.ts'
 import { quoteName } from './identifier.ts'
 import { createLateDatabase, type LoadedDatabase } from './late.ts'
 import { namedTarget, type PostgresConfig } from './section.ts'
@@ -39,7 +39,7 @@ class PostgresComponent implements Component<Postgres> {
   readonly #context: ComponentContext<PostgresConfig>
   readonly #migrations: readonly Migration[]
   readonly #mainHost: EntryHost
-  readonly #namedHost: EntryHost
+  readonly #named: NamedHosts
   readonly #targets = new Map<string, () => Target>()
   readonly #handles = new Map<string, Database>()
   readonly #unobserve: readonly (() => void)[]
@@ -55,7 +55,7 @@ class PostgresComponent implements Component<Postgres> {
     const { config } = context
     const hosts = createHosts(context)
     this.#mainHost = hosts.main
-    this.#namedHost = hosts.named
+    this.#named = hosts.named
     this.#unobserve = this.#observe()
     for (const [each, settings] of Object.entries(config.multiConfig ?? {})) {
       if (settings.enabled) this.#add(each, () => namedTarget(settings, () => this.#mainTarget()))
@@ -68,7 +68,7 @@ class PostgresComponent implements Component<Postgres> {
     this.#engine ??= await createEngine({
       context: this.#context,
       main: this.#mainHost,
-      named: this.#namedHost,
+      named: this.#named,
       targets: this.#targets,
       migrations: this.#migrations,
       mainTarget: () => this.#mainTarget(),
@@ -183,7 +183,7 @@ class PostgresComponent implements Component<Postgres> {
     let loaded: LoadedDatabase | undefined
     // A handle of a database that was removed stays with its closed connections, which say so.
     const handle = this.#late(
-      this.#namedHost.single,
+      this.#named.refusing,
       () => (loaded ??= this.#engine?.named(name)),
       () => (this.#targets.get(name) === target ? this.#notReady() : this.#removed(name)),
     )

@@ -8,6 +8,7 @@ import { clientSettings, sslModeOf, withDatabase, type Target } from './dsn.ts'
 import { DatabaseEntry, type EntryHost, type Reach } from './entry.ts'
 import { sqlState } from './failures.ts'
 import { quoteName } from './identifier.ts'
+import type { NamedHosts } from './hosts.ts'
 import type { LoadedDatabase } from './late.ts'
 import { migrateOnConnect } from './migrate-on-connect.ts'
 import type { PoolStats } from './pool-stats.ts'
@@ -17,8 +18,7 @@ import type { PostgresConfig } from './section.ts'
 export interface EngineHost {
   readonly context: ComponentContext<PostgresConfig>
   readonly main: EntryHost
-  /** Without a breaker: one for all databases would let a broken one shut the others out. */
-  readonly named: EntryHost
+  readonly named: NamedHosts
   /** Where each named database is. */
   readonly targets: ReadonlyMap<string, () => Target>
   readonly migrations: readonly Migration[]
@@ -38,7 +38,7 @@ export class Engine {
   readonly #host: EngineHost
   readonly #driver: Driver
   readonly #deadlines: Deadlines
-  readonly #named = new Map<string, DatabaseEntry>()
+  readonly #named = new Map<string, { readonly entry: DatabaseEntry; readonly host: EntryHost }>()
   readonly #unverified = new Set<string>()
   readonly main: DatabaseEntry
 
@@ -70,7 +70,7 @@ export class Engine {
   }
 
   async close(signal: AbortSignal): Promise<void> {
-    const closing = [this.main, ...this.#named.values()].map((entry) => entry.close(signal))
+    const closing = this.#entries().map((entry) => entry.close(signal))
     const failed = (await Promise.allSettled(closing)).filter((each) => each.status === 'rejected')
     if (failed.length > 0) throw toError(failed[0]?.reason)
   }
@@ -82,14 +82,14 @@ export class Engine {
 
   inspect(): Inspection {
     const databases: Record<string, Inspection> = {}
-    for (const [name, entry] of this.#named) databases[name] = entry.inspect()
+    for (const [name, { entry }] of this.#named) databases[name] = entry.inspect()
     return { ...this.main.inspect(), ...(this.#named.size === 0 ? {} : { databases }) }
   }
 
   /** Over all databases. */
   sum(of: keyof PoolStats): number {
-    let total = this.main.stats()?.[of] ?? 0
-    for (const entry of this.#named.values()) total += entry.stats()?.[of] ?? 0
+    let total = 0
+    for (const entry of this.#entries()) total += entry.stats()?.[of] ?? 0
     return total
   }
 
@@ -114,17 +114,27 @@ export class Engine {
 
   /** Closes its connections; its name must be out of the targets by then. */
   async remove(name: string): Promise<void> {
-    const entry = this.#named.get(name)
+    const named = this.#named.get(name)
+    if (named === undefined) return
     this.#named.delete(name)
-    await entry?.close(AbortSignal.timeout(this.#host.context.config.queryTimeout))
+    try {
+      await named.entry.close(AbortSignal.timeout(this.#host.context.config.queryTimeout))
+    } finally {
+      this.#host.named.giveBack(named.host)
+    }
+  }
+
+  #entries(): readonly DatabaseEntry[] {
+    return [this.main, ...Array.from(this.#named.values(), ({ entry }) => entry)]
   }
 
   #entry(name: string): DatabaseEntry | undefined {
-    const known = this.#named.get(name)
+    const known = this.#named.get(name)?.entry
     const target = this.#host.targets.get(name)
     if (known !== undefined || target === undefined) return known
-    const entry = new DatabaseEntry(this.#host.named, () => this.#reach(target(), 'named', name))
-    this.#named.set(name, entry)
+    const host = this.#host.named.take()
+    const entry = new DatabaseEntry(host, () => this.#reach(target(), 'named', name))
+    this.#named.set(name, { entry, host })
     return entry
   }
 

@@ -1,13 +1,25 @@
 /** The operations of a postgres component and their limits: one set for each thing that fails and fills up by itself. */
 import type { ComponentContext, OperationLimits } from '../../app/component.ts'
+import type { Operations } from '../../telemetry/operate.ts'
 import type { EntryHost } from './entry.ts'
 import type { PostgresConfig } from './section.ts'
 
 export interface Hosts {
   /** Of the component's own database. */
   readonly main: EntryHost
-  /** Of databases by name: no breaker, because one that is away says nothing of the others. */
-  readonly named: EntryHost
+  readonly named: NamedHosts
+}
+
+/**
+ * Of databases by name: a host for each, so that one that is frozen fills up its own places and no other's, and uses up
+ * no other's retries. No breaker, because one that is away is for its callers to see.
+ */
+export interface NamedHosts {
+  /** Refuses the calls on what is not loaded. */
+  readonly refusing: Operations
+  take(): EntryHost
+  /** Its database is closed: it may serve another. Tenants come and go, and metrics know each host for ever. */
+  giveBack(host: EntryHost): void
 }
 
 export function createHosts(context: ComponentContext<PostgresConfig>): Hosts {
@@ -23,7 +35,21 @@ export function createHosts(context: ComponentContext<PostgresConfig>): Hosts {
     inside: context.operations(insideLimits(config.queryTimeout)),
     controlMs: config.queryTimeout,
   }
-  return { main, named: { ...main, single: context.operations({ ...statements, breakerThreshold: 0 }) } }
+  const ofNamed = { ...statements, breakerThreshold: 0 }
+  const spare: EntryHost[] = []
+  return {
+    main,
+    named: {
+      refusing: context.operations(ofNamed),
+      take: () =>
+        spare.pop() ?? {
+          ...main,
+          single: context.operations(ofNamed),
+          transactions: context.operations(ownLimits(config.transactionTimeout)),
+        },
+      giveBack: (host) => void spare.push(host),
+    },
+  }
 }
 
 /** Single statements share connections, so many may be under way; they wait for each other in the pool. */
