@@ -18,7 +18,7 @@ const Step = job('step', z.object({ key: z.int(), at: z.int() }), {
 })
 type Step = { readonly key: number; readonly at: number }
 
-test('a hundred keys of a thousand jobs each keep their order', { timeout: 120_000 }, async (t) => {
+test('a hundred keys of a thousand jobs each keep their order', { timeout: 150_000 }, async (t) => {
   await using it = await testJobs()
   const peers = await Promise.all(Array.from({ length: WORKERS - 1 }, () => it.peer()))
   const next = Array.from({ length: KEYS }, () => 0)
