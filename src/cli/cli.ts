@@ -36,9 +36,9 @@ export async function main(): Promise<void> {
     cwd: process.cwd(),
     width: process.stdout.isTTY ? process.stdout.columns : undefined,
   }
-  ignoreClosedPipe()
+  const unwritten = outliveOutput()
   const code = await runCli(process.argv.slice(2), terminal)
-  if (code !== undefined) await exit(code)
+  if (code !== undefined) await exit(code, unwritten)
 }
 
 /** Runs one command line. @returns the exit code; undefined when a program goes on and ends by itself */
@@ -87,21 +87,33 @@ async function version(): Promise<string> {
   return (JSON.parse(text) as { readonly version: string }).version
 }
 
-/** Ends the process when all is written; a program that was looked at may hold it open with timers of its own. */
-async function exit(code: number): Promise<void> {
+/**
+ * Ends the process when all is written; a program that was looked at may hold it open with timers of its own. What a
+ * command had to say and could not makes it a failure.
+ */
+async function exit(code: number, unwritten: () => Error | undefined): Promise<void> {
   await Promise.all([flush(process.stdout), flush(process.stderr)])
-  process.exit(code)
+  const error = unwritten()
+  if (error !== undefined) process.stderr.write(`sluice: the output could not be written: ${error.message}\n`)
+  process.exit(error !== undefined && code === EXIT.ok ? EXIT.failure : code)
 }
 
 function flush(stream: NodeJS.WriteStream): Promise<void> {
   return new Promise((resolve) => stream.write('', () => resolve()))
 }
 
-/** `sluice config | head -1` closes the pipe early: that is no error of ours. */
-function ignoreClosedPipe(): void {
+/**
+ * A full disk, or a terminal that is gone, ends no program that runs and serves. `sluice config | head -1` closes the pipe
+ * early: that is no error at all.
+ *
+ * @returns the first other error
+ */
+function outliveOutput(): () => Error | undefined {
+  let first: Error | undefined
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error
+      if (error.code !== 'EPIPE') first ??= error
     })
   }
+  return () => first
 }

@@ -21,18 +21,26 @@ export interface Options {
 }
 
 export function start(args: readonly string[], options: Options = {}): ChildProcess {
-  return spawn(process.execPath, ['--conditions=sluice-source', ...(options.node ?? []), MAIN, ...args], {
-    // Nothing of the environment of the tests but what a process needs.
-    env: {
-      PATH: process.env['PATH'],
-      HOME: process.env['HOME'],
-      APP_HOST: '127.0.0.1',
-      APP_PORT: '0',
-      ...options.env,
+  const line = commandLine(args, options)
+  return spawn(process.execPath, line.command, { ...line.options, stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
+/** What to spawn with Node.js. */
+export function commandLine(args: readonly string[], options: Options = {}) {
+  return {
+    command: ['--conditions=sluice-source', ...(options.node ?? []), MAIN, ...args],
+    options: {
+      // Nothing of the environment of the tests but what a process needs.
+      env: {
+        PATH: process.env['PATH'],
+        HOME: process.env['HOME'],
+        APP_HOST: '127.0.0.1',
+        APP_PORT: '0',
+        ...options.env,
+      },
+      cwd: options.cwd ?? PROGRAMS,
     },
-    cwd: options.cwd ?? PROGRAMS,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  }
 }
 
 export async function sluice(args: readonly string[], options: Options = {}): Promise<Finished> {
