@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto'
 import { SluiceError } from '../../core/errors.ts'
 import type { Migration, Transaction } from './api.ts'
+import { quoteName } from './identifier.ts'
 
 /** Chosen at random, once: the key of the lock, the same in every version. */
 const LOCK = 7_310_514_286_420_935
@@ -41,14 +42,9 @@ async function runNext(
   const { component } = host
   host.onRun?.(undefined)
   await tx.query('select pg_advisory_xact_lock($1)', [LOCK])
-  // Asked first, because `create table if not exists` wants the right to make tables also where it is there.
-  const [there] = await tx.query<{ found: boolean }>(`select to_regclass('${TABLE}') is not null as found`)
-  if (there?.found !== true)
-    await tx.execute(
-      `create table ${TABLE} (position int primary key, name text not null unique, checksum text, ran_at timestamptz not null default now())`,
-    )
+  const table = await tableOf(tx)
   const done = await tx.query<{ name: string; checksum: string | null }>(
-    `select name, checksum from ${TABLE} order by position`,
+    `select name, checksum from ${table} order by position`,
   )
   for (const [position, { name, checksum }] of done.entries()) {
     const migration = migrations[position]
@@ -63,12 +59,33 @@ async function runNext(
   host.onRun?.(next.name)
   if (typeof next.up === 'string') await tx.script(next.up)
   else await next.up(tx)
-  await tx.execute(`insert into ${TABLE} (position, name, checksum) values ($1, $2, $3)`, [
+  await tx.execute(`insert into ${table} (position, name, checksum) values ($1, $2, $3)`, [
     done.length + 1,
     next.name,
     checksumOf(next),
   ])
   return next.name
+}
+
+/**
+ * The table of what has run, made where there is none. With its schema: a migration may set another search_path, as each
+ * dump of pg_dump does, and what it ran is written down behind it.
+ */
+async function tableOf(tx: Transaction): Promise<string> {
+  const [place] = await tx.query<{ found: boolean; schema: string | null }>(
+    `select t.oid is not null as found, coalesce(n.nspname::text, current_schema()::text) as schema
+     from (select to_regclass('${TABLE}')::oid as oid) t
+     left join pg_class c on c.oid = t.oid left join pg_namespace n on n.oid = c.relnamespace`,
+  )
+  // Without one the server says that there is no schema to make it in.
+  const schema = place?.schema ?? undefined
+  const table = schema === undefined ? TABLE : `${quoteName(schema, 'schema')}.${TABLE}`
+  // Asked first, because `create table if not exists` wants the right to make tables also where it is there.
+  if (place?.found !== true)
+    await tx.execute(
+      `create table ${table} (position int primary key, name text not null unique, checksum text, ran_at timestamptz not null default now())`,
+    )
+  return table
 }
 
 function checksumOf({ up }: Migration): string | null {

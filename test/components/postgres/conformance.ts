@@ -758,4 +758,41 @@ function migrations(connect: Connect, skip: false | string): void {
       await admin.api.dropDatabase(name)
     }
   })
+
+  test(
+    'a migration that sets another search_path, as dumps do, is written down all the same',
+    { skip },
+    async () => {
+      await using admin = await connect()
+      const name = unique('m')
+      await admin.api.createDatabase(name)
+      try {
+        const db = admin.api.database(name)
+        const dump = {
+          name: '001 from pg_dump',
+          up: `set statement_timeout = 0; set row_security = off;
+          select pg_catalog.set_config('search_path', '', false);
+          create table public.a (n int)`,
+        }
+        const inCode = {
+          name: '002',
+          up: async (tx: { execute(sql: string): PromiseLike<number> }) => {
+            await tx.execute('create schema other')
+            await tx.execute('set local search_path to other')
+            await tx.execute('create table b (n int)')
+          },
+        }
+        const last = { name: '003', up: 'insert into a values (1)' }
+        assert.deepEqual(await db.migrate([dump, inCode, last]), [dump.name, '002', '003'])
+        assert.deepEqual(await db.migrate([dump, inCode, last]), [])
+        assert.deepEqual(await db.query('select n from a'), [{ n: 1 }])
+        const places = await db.query(
+          "select schemaname as at from pg_tables where tablename = 'sluice_migrations'",
+        )
+        assert.deepEqual(places, [{ at: 'public' }])
+      } finally {
+        await admin.api.dropDatabase(name)
+      }
+    },
+  )
 }
