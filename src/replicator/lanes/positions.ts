@@ -50,13 +50,13 @@ export class Positions {
   /** The last place is for this slot, whose message has just arrived. Nothing happens when it has a place already. */
   link(slot: Slot): void {
     if (slot.linked) return
-    slot.before.follow(this.#beforeNewest)
+    slot.follow(this.#beforeNewest)
     this.#append(slot)
   }
 
   /** A place after everything that arrived, for what has no id of its own. */
   linkAfter(slot: Slot): void {
-    slot.before.follow(this.#newest)
+    slot.follow(this.#newest)
     this.#append(slot)
   }
 
@@ -79,7 +79,7 @@ export class Positions {
       return
     }
     const { earlier, later } = other
-    slot.before.follow(other.before)
+    slot.follow(other)
     slot.earlier = earlier
     slot.later = later
     slot.linked = true
@@ -96,7 +96,7 @@ export class Positions {
     let slot = this.#first
     // A batch takes the oldest first, so that only its own are passed here.
     while (slot !== undefined && batch !== 0 && slot.batch === batch) slot = slot.later
-    return (slot?.before ?? this.#newest).id
+    return slot === undefined ? this.#newest.id : slot.before
   }
 
   #append(slot: Slot): void {

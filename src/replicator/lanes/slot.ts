@@ -14,7 +14,7 @@ import type { Change, EntityData } from '../contract.ts'
 import { joinInto, mergeInto } from '../merge.ts'
 import { isAfter, STREAM_START, type StreamId } from '../stream-id.ts'
 import { idOf, jsonOf, type Cell } from './cell.ts'
-import { Watermark } from './watermark.ts'
+import { NONE, type Watermark } from './watermark.ts'
 
 export type Kind = Change['kind']
 
@@ -57,8 +57,8 @@ export class Slot implements Change {
   receivedMs: number
   /** Place among the positions; they belong to `Positions`. */
   linked = false
-  /** The id that was delivered right before its first message. */
-  readonly before = new Watermark()
+  #beforeMs = NONE
+  #beforeSeq = 0
   earlier: Slot | undefined = undefined
   later: Slot | undefined = undefined
   data: EntityData | undefined
@@ -100,6 +100,18 @@ export class Slot implements Change {
   set at({ ms, seq }: StreamId) {
     this.#ms = ms
     this.#seq = seq
+  }
+
+  /** The id that was delivered right before its first message. */
+  get before(): StreamId | undefined {
+    return this.#beforeMs === NONE ? undefined : { ms: this.#beforeMs, seq: this.#beforeSeq }
+  }
+
+  /** Its first message came right after this one, or was that of the other slot. */
+  follow(other: Watermark | Slot): void {
+    const isSlot = other instanceof Slot
+    this.#beforeMs = isSlot ? other.#beforeMs : other.ms
+    this.#beforeSeq = isSlot ? other.#beforeSeq : other.seq
   }
 
   get id(): string {

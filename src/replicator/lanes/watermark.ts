@@ -5,11 +5,19 @@
 import type { StreamId } from '../stream-id.ts'
 
 /** In place of the first number, where there is none. */
-const NONE = -1
+export const NONE = -1
 
 export class Watermark {
   #ms = NONE
   #seq = 0
+
+  /** `NONE` where there is none. */
+  get ms(): number {
+    return this.#ms
+  }
+  get seq(): number {
+    return this.#seq
+  }
 
   /** Undefined where there is none. */
   get id(): StreamId | undefined {
