@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Postgres } from '../../src/components/postgres/index.ts'
 import { event } from '../../src/events/index.ts'
 import { createMetrics } from '../../src/telemetry/metrics.ts'
-import { aheadClock, anything, place, Seen, skip, until } from './support.ts'
+import { aheadClock, anything, place, Seen, until } from './support.ts'
 
 const Created = event('todo.created', anything<{ n: number }>())
 const HOUR_MS = 3_600_000
@@ -28,7 +28,17 @@ class Silence {
         return new Promise(() => {})
       }
     }
-    const silent: Partial<Record<PropertyKey, unknown>> = { query: ask('query'), queryOne: ask('queryOne') }
+    const batch = (...args: Parameters<Postgres['batch']>): unknown => {
+      if (this.next === undefined || args[1]?.label !== this.next) return db.batch(...args)
+      this.next = undefined
+      this.#fell.resolve()
+      return { waitAll: () => new Promise(() => {}) }
+    }
+    const silent: Partial<Record<PropertyKey, unknown>> = {
+      query: ask('query'),
+      queryOne: ask('queryOne'),
+      batch,
+    }
     return new Proxy(db, {
       get(target, name) {
         const value: unknown = silent[name] ?? Reflect.get(target, name)
@@ -38,22 +48,21 @@ class Silence {
   }
 }
 
-for (const label of ['sluice.window.next', 'sluice.window', 'sluice.tick']) {
-  test(`a reader whose question (${label}) is never answered asks again, and says so`, { skip }, async () => {
+for (const label of ['sluice.window', 'sluice.tick']) {
+  test(`a reader whose question (${label}) is never answered asks again, and says so`, async () => {
     await using here = await place()
     const [clock, silence, metrics] = [aheadClock(), new Silence(), createMetrics()]
     const between = (db: Postgres): Postgres => silence.between(db)
     const peer = await here.peer({ pollInterval: '100ms' }, { clock, metrics, between })
     const seen = new Seen<number>()
+    silence.next = label
     await peer.events
       .subscribe(Created, 'reader', ({ data }) => seen.add(data.n), { from: 'beginning' })
       .ready()
     await peer.events.publish(Created, { n: 0 })
-    await seen.atLeast(1)
-    silence.next = label
     await peer.events.publish(Created, { n: 1 })
     await silence.fell
-    assert.deepEqual(seen.all, [0])
+    assert.deepEqual(seen.all, [])
     clock.ahead += HOUR_MS
     await seen.atLeast(2)
     assert.deepEqual([...new Set(seen.all)], [0, 1])
@@ -61,7 +70,7 @@ for (const label of ['sluice.window.next', 'sluice.window', 'sluice.tick']) {
   })
 }
 
-test('a shard that is never told where it stands begins again, and is counted', { skip }, async () => {
+test('a shard that is never told where it stands begins again, and is counted', async () => {
   await using here = await place()
   const [clock, silence, metrics] = [aheadClock(), new Silence(), createMetrics()]
   const between = (db: Postgres): Postgres => silence.between(db)
@@ -77,7 +86,7 @@ test('a shard that is never told where it stands begins again, and is counted', 
   assert.match(metrics.expose(), /sluice_events_stalled_total\{component="events",subscription="reader"\} 1/)
 })
 
-test('a shard with nothing to do is left alone, however long that is', { skip }, async () => {
+test('a shard with nothing to do is left alone, however long that is', async () => {
   await using here = await place()
   const [clock, metrics] = [aheadClock(), createMetrics()]
   const peer = await here.peer({ pollInterval: '100ms', stallTimeout: '8s' }, { clock, metrics })

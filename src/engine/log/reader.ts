@@ -3,8 +3,8 @@
  * asked for once, and handed to all of them.
  *
  * While a reader has nothing to read it waits for a hint that something was published, or for the next poll, and then
- * writes a tick where there is something to see. One that is behind needs no tick; so under load ticks come about as
- * fast as readers follow, at most one in ten milliseconds.
+ * writes a tick where there is something to see, and reads on in the same round trip. One that is behind needs no tick; so
+ * under load ticks come about as fast as readers follow, at most two in twenty milliseconds.
  *
  * What a subscription reads is decided by topic ids. A topic that is made while it reads is learned of before the first
  * window that holds an event of it is read (see topics.ts), so that a pattern misses nothing.
@@ -16,15 +16,21 @@ import { onAbort, waitOrAbort } from '../../core/abort.ts'
 import { SluiceError } from '../../core/errors.ts'
 import type { Engine } from '../engine.ts'
 import { moment } from '../moments.ts'
-import { TICK_GAP_MS, writeTick } from './tick.ts'
+import { KeptPages } from './kept-pages.ts'
+import { LEAST_GAP_MS, TICK_GAP_MS, tickAndRead } from './tick.ts'
 import type { Topics } from './topics.ts'
-import { nextWindow, readPage, type Page, type Position } from './window.ts'
+import {
+  behind,
+  readBehind,
+  readPage,
+  readStatement,
+  type Behind,
+  type Page,
+  type Position,
+} from './window.ts'
 
 /** Topic of the hints that something was published. */
 export const LOG = 'log'
-
-/** Pages that are kept for those who come to the same place a little later. */
-const MAX_KEPT_PAGES = 4
 
 export interface LogInterest {
   /** Ids of the topics that it reads now. The set is the caller's to look at, and changes. */
@@ -57,7 +63,7 @@ export interface LogReaderOptions {
 export class LogReader {
   readonly #options: LogReaderOptions
   readonly #interests = new Set<Interest>()
-  readonly #pages = new Map<string, Promise<Page | undefined>>()
+  readonly #pages = new KeptPages()
   readonly #closed = new AbortController()
   readonly #offHints: () => void
   /** Topics that any of them reads, and how often that changed. */
@@ -68,6 +74,9 @@ export class LogReader {
   #onHint: (() => void) | undefined
   #advancing: Promise<void> | undefined
   #lastTickAt = -Infinity
+  #mayTickAt = -Infinity
+  /** The newest tick at the last look. */
+  #end: string | undefined
   readonly #asked = new Set<Question>()
 
   constructor(options: LogReaderOptions) {
@@ -118,53 +127,72 @@ export class LogReader {
     this.#offHints()
     this.#closed.abort(new SluiceError('SLUICE_SHUTDOWN', 'the log is read no more'))
     await this.#advancing?.catch(() => {})
-    await Promise.allSettled(this.#pages.values())
-    this.#pages.clear()
+    await this.#pages.clear()
   }
 
   async #next(from: Position, signal: AbortSignal): Promise<Page> {
     for (;;) {
       signal.throwIfAborted()
       this.#closed.signal.throwIfAborted()
-      const page = await waitOrAbort(this.#page(from), signal)
-      if (page !== undefined) return page
-      await waitOrAbort(this.#advance(), signal)
+      if (!this.#isAtTheEnd(from)) {
+        const page = await waitOrAbort(this.#page(from), signal)
+        if (page !== undefined) return page
+      }
+      await waitOrAbort(this.#advance(from), signal)
     }
+  }
+
+  /** There was no later tick at the last look. Another process writes one for what it tells of, or at its poll. */
+  #isAtTheEnd({ tick, till }: Position): boolean {
+    return till === null && tick === this.#end
   }
 
   /** Undefined where there is no later tick. */
   #page(from: Position): Promise<Page | undefined> {
-    const key = `${this.#generation}:${from.tick}:${from.till ?? ''}:${from.pos}`
-    let page = this.#pages.get(key)
-    if (page !== undefined) return page
-    page = this.#asking('what is in the log', () => this.#read(from))
-    this.#pages.set(key, page)
-    page.then(
-      (found) => {
-        if (found === undefined) this.#pages.delete(key)
-      },
-      () => this.#pages.delete(key),
-    )
-    for (const oldest of this.#pages.keys()) {
-      if (this.#pages.size <= MAX_KEPT_PAGES) break
-      this.#pages.delete(oldest)
-    }
+    const place = this.#placeOf(from)
+    const known = this.#pages.at(place)
+    if (known !== undefined) return known
+    const page = this.#asking('what is in the log', () => this.#read(from))
+    this.#pages.keep(place, page)
     return page
   }
 
+  /** A page that was read for fewer topics is of no use to the others, so that its place must not be found again. */
+  #placeOf({ tick, till, pos }: Position): string {
+    return `${this.#generation}:${tick}:${till ?? ''}:${pos}`
+  }
+
   async #read(from: Position): Promise<Page | undefined> {
-    const { engine, topics } = this.#options
-    let { till } = from
-    let newestTopic = topics.newest
-    if (till === null) {
-      const window = await nextWindow(engine.db, from.tick)
-      if (window === undefined) return undefined
-      ;({ till, newestTopic } = window)
+    const union = this.#learned()
+    const topic = this.#seenTopic
+    return this.#checked(from, await readBehind(this.#options.engine.db, union, from), topic)
+  }
+
+  /** A page that was read without topics that are newer than `topic` is read again where it may hold events of them. */
+  async #checked(from: Position, found: Behind | undefined, topic: number): Promise<Page | undefined> {
+    if (found === undefined) {
+      if (from.till === null) this.#sawEnd(from.tick)
+      return undefined
     }
-    await this.#know(newestTopic)
-    const page = await readPage(engine.db, this.#union, from, till)
+    let { page } = found
+    if (found.newestTopic > topic) {
+      await this.#know(found.newestTopic)
+      page = await readPage(this.#options.engine.db, this.#learned(), from, page.till)
+    }
+    if (found.isNewest) this.#sawEnd(page.till)
     moment('events.read', page.rows.length)
     return page
+  }
+
+  /** An answer may be late, and of before another one. */
+  #sawEnd(tick: string): void {
+    if (this.#end === undefined || BigInt(tick) > BigInt(this.#end)) this.#end = tick
+  }
+
+  /** Topics to read, with those that this process has learned of elsewhere. */
+  #learned(): readonly number[] {
+    if (this.#options.topics.newest > this.#seenTopic) this.#learn()
+    return this.#union
   }
 
   async #asking<T>(what: string, ask: () => Promise<T>): Promise<T> {
@@ -195,7 +223,6 @@ export class LogReader {
     this.#recount()
   }
 
-  /** A page that was read for fewer topics is of no use to the others, so that its key must not be found again. */
   #recount(): void {
     const union = new Set<number>()
     for (const { topics } of this.#interests) for (const id of topics) union.add(id)
@@ -204,30 +231,47 @@ export class LogReader {
   }
 
   /** Resolves when there may be a later tick. All who wait share one. */
-  #advance(): Promise<void> {
-    this.#advancing ??= this.#tick().finally(() => (this.#advancing = undefined))
+  #advance(from: Position): Promise<void> {
+    this.#advancing ??= this.#tick(from).finally(() => (this.#advancing = undefined))
     return this.#advancing
   }
 
-  async #tick(): Promise<void> {
+  /** The one who waits first has its page read along; the others stand there too, or are behind. */
+  async #tick(from: Position): Promise<void> {
     const { clock, db } = this.#options.engine
     const { signal } = this.#closed
     await this.#hintOrPoll()
     signal.throwIfAborted()
-    const wait = this.#lastTickAt + TICK_GAP_MS - clock.monotonic()
+    const wait = this.#mayTickAt - clock.monotonic()
     if (wait > 0) await clock.sleep(wait, { signal })
     this.#hinted = false
+    const before = this.#lastTickAt
     this.#lastTickAt = clock.monotonic()
-    let ticked: Awaited<ReturnType<typeof writeTick>>
+    const union = this.#learned()
+    const topic = this.#seenTopic
+    const place = this.#placeOf(from)
+    const statement = readStatement(union, from)
+    let answer: Awaited<ReturnType<typeof tickAndRead>>
     try {
-      ticked = await this.#asking('a tick', () => writeTick(db, signal))
+      answer = await this.#asking('a tick', () => tickAndRead(db, statement, signal))
     } catch (error) {
       this.#hinted = true
       throw error
     }
-    // What was committed since may not be in that of the other process.
-    if (ticked === 'busy') this.#hinted = true
+    const { ticked, rows } = answer
+    // Its time is that of the database, and no later than now.
+    this.#mayTickAt = Math.max(before + 2 * TICK_GAP_MS, clock.monotonic() + LEAST_GAP_MS)
     if (ticked === 'written') moment('events.ticked', 1)
+    this.#end = undefined
+    if (rows !== undefined) {
+      const found = behind(from, rows)
+      const page = this.#asking('what is in the log', () => this.#checked(from, found, topic))
+      this.#pages.keep(place, page)
+    }
+    if (ticked !== 'busy') return
+    // What was committed since may not be in that of the other process, which may be there only now.
+    this.#hinted = true
+    this.#end = undefined
   }
 
   async #hintOrPoll(): Promise<void> {

@@ -12,8 +12,10 @@
  */
 import { STATEMENT_TIMEOUT_MS, type EngineDatabase } from '../database.ts'
 
-/** Between two ticks of one database, at least. */
+/** Between two ticks of one process, on average. */
 export const TICK_GAP_MS = 10
+/** Between two ticks of one database, at least: what comes a little early after the last one need not wait for long. */
+export const LEAST_GAP_MS = 5
 
 /**
  * Both statements in one round trip: each gets a snapshot of its own, because the function is volatile and the isolation
@@ -28,14 +30,32 @@ const TICK = `select sluice.write_tick($1 * interval '1 ms') as outcome`
 /** `busy`: another process writes one, or has just done so; it may have missed what was committed since. */
 export type Ticked = 'written' | 'nothing' | 'busy'
 
+/**
+ * Writes a tick, and asks what is in the log, in one round trip: on one connection, so that what is read is read after
+ * the commit of the tick. `rows` is undefined where that has to be asked again.
+ */
+export async function tickAndRead(
+  db: EngineDatabase,
+  question: { readonly sql: string; readonly params: readonly unknown[] },
+  signal: AbortSignal,
+): Promise<{ readonly ticked: Ticked; readonly rows: readonly object[] | undefined }> {
+  const options = { label: 'sluice.tick', timeout: STATEMENT_TIMEOUT_MS, signal }
+  const tick = { sql: TICK, params: [LEAST_GAP_MS] }
+  const { values, errors } = await db.batch([tick, question], options).waitAll()
+  if (errors[0] !== undefined) throw errors[0]
+  const ticked = values[0]?.[0]?.['outcome'] as Ticked | 'isolation'
+  if (ticked === 'isolation') return { ticked: await writeTick(db, signal), rows: undefined }
+  return { ticked, rows: values[1] }
+}
+
 export async function writeTick(db: EngineDatabase, signal?: AbortSignal): Promise<Ticked> {
   const options = { label: 'sluice.tick', timeout: STATEMENT_TIMEOUT_MS, idempotent: false, signal }
-  const row = await db.queryOne<{ outcome: Ticked | 'isolation' }>(TICK, [TICK_GAP_MS], options)
+  const row = await db.queryOne<{ outcome: Ticked | 'isolation' }>(TICK, [LEAST_GAP_MS], options)
   if (row !== undefined && row.outcome !== 'isolation') return row.outcome
   // The database's default is a stricter one: a transaction says what it wants.
   return db.transaction(
     async (tx) => {
-      const inside = await tx.queryOne<{ outcome: Ticked }>(TICK, [TICK_GAP_MS], { idempotent: false })
+      const inside = await tx.queryOne<{ outcome: Ticked }>(TICK, [LEAST_GAP_MS], { idempotent: false })
       return inside?.outcome ?? 'busy'
     },
     {
