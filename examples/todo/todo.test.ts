@@ -15,6 +15,14 @@ import { openSink, type Mail } from './mail-sink.ts'
 import type { Todo } from './todos.ts'
 import type { User } from './users.ts'
 
+interface Problem {
+  readonly errors?: readonly { readonly path: string }[]
+}
+
+interface Described {
+  readonly responses: object
+}
+
 type Started = TestApp<typeof components, typeof settings>
 
 const postgres = await serverAt('postgres')
@@ -214,6 +222,37 @@ function todoSuite(where: string, started: () => Promise<Started>, skip: false |
     assert.equal((await app.inject('/users/abc/todos')).statusCode, 400)
     assert.equal((await app.inject('/users/1/todos?limit=1000')).statusCode, 400)
     assert.equal((await post(app, '/users/999/todos', { title: 'x' })).statusCode, 404)
+  })
+
+  void test(
+    `${where}: what a text of PostgreSQL cannot hold is refused with its place`,
+    { skip },
+    async () => {
+      await using app = await started()
+      const { id } = await newUser(app, 'nul@example.com')
+      for (const [method, url, payload, place] of [
+        ['POST', `/users/${id}/todos`, { title: 'a\0b' }, 'body.title'],
+        ['POST', '/users', { email: 'a@example.com', name: 'a\0b' }, 'body.name'],
+        ['PATCH', `/users/${id}/profile`, { bio: 'a\0b' }, 'body.bio'],
+      ] as const) {
+        const reply = await app.inject({ method, url, payload })
+        assert.deepEqual([reply.statusCode, reply.json<Problem>().errors?.[0]?.path], [400, place])
+      }
+      const bio = 'two\r\nlines\tand a tab'
+      assert.equal(
+        (await app.inject({ method: 'PATCH', url: `/users/${id}/profile`, payload: { bio } })).statusCode,
+        200,
+      )
+    },
+  )
+
+  void test(`${where}: the routes that make something say so in /openapi.json`, { skip }, async () => {
+    await using app = await started()
+    const { paths } = (await app.inject('/openapi.json')).json<{
+      paths: Record<string, Record<string, Described>>
+    }>()
+    for (const path of ['/users', '/users/{userId}/todos', '/users/{userId}/webhooks'])
+      assert.deepEqual(Object.keys(paths[path]?.['post']?.responses ?? {}), ['201', 'default'], path)
   })
 
   void test(`${where}: an address that is taken is a conflict, not an internal error`, { skip }, async () => {

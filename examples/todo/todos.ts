@@ -21,7 +21,14 @@ const DEFAULT_LIMIT = 20
 const id = z.string().regex(/^\d{1,18}$/, 'a number')
 const ofUser = z.object({ userId: id })
 const ofTodo = z.object({ id })
-const newTodo = z.object({ title: z.string().trim().min(1).max(500) })
+const title = z
+  .string()
+  .trim()
+  .min(1)
+  .max(500)
+  .regex(/^\P{Cc}*$/u, 'no control characters')
+const added = z.object({ id: z.string(), userId: z.string(), title: z.string(), done: z.boolean() })
+const adding = { params: ofUser, body: z.object({ title }), response: { 201: added } }
 const listing = z.object({
   state: z.enum(STATES).default('all'),
   limit: z.coerce.number().int().min(1).max(100).default(DEFAULT_LIMIT),
@@ -47,7 +54,7 @@ export const todos = service('todos', ({ db, cache, events, http, background }: 
   const forget = (userId: string): void =>
     void background.run('todos.forget', () => cache.del(STATES.map((state) => pageKey(userId, state))))
 
-  http.post('/users/:userId/todos', { schema: { params: ofUser, body: newTodo } }, async (request, reply) => {
+  http.post('/users/:userId/todos', { schema: adding }, async (request, reply) => {
     const { userId } = request.params
     const todo = await db.transaction(async (tx) => {
       const [made] = await tx.query<Todo>(

@@ -16,11 +16,22 @@ export interface User {
 }
 
 const id = z.object({ id: z.string().regex(/^\d{1,18}$/, 'a number') })
-const newUser = z.object({ email: z.email(), name: z.string().min(1).max(100) })
+const personName = z
+  .string()
+  .min(1)
+  .max(100)
+  .regex(/^\P{Cc}*$/u, 'no control characters')
+const newUser = z.object({ email: z.email(), name: personName })
 const profile = z.object({
-  name: z.string().min(1).max(100).optional(),
-  bio: z.string().max(2_000).optional(),
+  name: personName.optional(),
+  bio: z
+    .string()
+    .max(2_000)
+    .regex(/^(?:\P{Cc}|[\t\r\n])*$/u, 'no control characters but tabs and line ends')
+    .optional(),
 })
+
+const added = z.object({ id: z.string(), email: z.string(), name: z.string(), bio: z.string() })
 
 interface Needs {
   readonly audit: Audit
@@ -31,13 +42,14 @@ interface Needs {
 }
 
 export const users = service('users', ({ audit, db, cache, http, jobs }: Needs) => {
-  http.post('/users', { schema: { body: newUser } }, async (request, reply) => {
+  http.post('/users', { schema: { body: newUser, response: { 201: added } } }, async (request, reply) => {
     const { email, name } = request.body
     const user = await db.transaction(async (tx) => {
       const [made] = await tx.query<User>(
         'insert into users (email, name) values ($1, $2) returning id, email, name, bio',
         [email, name],
       )
+      if (made === undefined) throw new Error('nothing was inserted')
       // Commits with the user, or not at all; the reply does not wait for the mail server.
       await jobs.enqueue(
         SendEmail,

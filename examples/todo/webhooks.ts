@@ -21,6 +21,7 @@ const DeliverWebhook = job(
 
 const ofUser = z.object({ userId: z.string().regex(/^\d{1,18}$/, 'a number') })
 const newWebhook = z.object({ url: z.url({ protocol: /^https?$/ }) })
+const added = z.object({ id: z.string(), secret: z.string() })
 
 interface Needs {
   readonly db: Postgres
@@ -32,15 +33,16 @@ interface Needs {
 export const webhooks = service('webhooks', ({ db, events, jobs, http }: Needs) => {
   http.post(
     '/users/:userId/webhooks',
-    { schema: { params: ofUser, body: newWebhook } },
+    { schema: { params: ofUser, body: newWebhook, response: { 201: added } } },
     async (request, reply) => {
       const secret = randomBytes(24).toString('base64url')
       const [made] = await db.query<{ id: string }>(
         'insert into webhooks (user_id, url, secret) values ($1, $2, $3) returning id',
         [request.params.userId, request.body.url, secret],
       )
+      if (made === undefined) throw new Error('nothing was inserted')
       // Shown this once.
-      return reply.code(201).send({ id: made?.id, secret })
+      return reply.code(201).send({ id: made.id, secret })
     },
   )
 

@@ -250,6 +250,7 @@ test('the routes describe themselves, and hidden ones do not', async () => {
       response: { 200: z.object({ id: z.string() }) },
     }
     http.put('/todos/:id', { schema }, (request) => ({ id: request.params.id }))
+    http.post('/todos', (_request, reply) => reply.code(201).send({}))
   })
   await app.start()
   const document = JSON.parse((await get(app.address.port, '/openapi.json')).body) as {
@@ -262,7 +263,7 @@ test('the routes describe themselves, and hidden ones do not', async () => {
   }
   assert.equal(document.openapi, '3.1.0')
   assert.deepEqual(document.info, { title: 'todo', version: '0.0.0' })
-  assert.deepEqual(Object.keys(document.paths), ['/todos/{id}'])
+  assert.deepEqual(Object.keys(document.paths), ['/todos/{id}', '/todos'])
   const put = document.paths['/todos/{id}']?.['put']
   assert.ok(put)
   assert.deepEqual(put.tags, ['todos'])
@@ -271,5 +272,7 @@ test('the routes describe themselves, and hidden ones do not', async () => {
     { name: 'dry', in: 'query', required: false, schema: { type: 'boolean' } },
   ])
   assert.deepEqual(Object.keys(put.responses), ['200', 'default'])
+  // Nobody said with which success it answers.
+  assert.deepEqual(Object.keys(document.paths['/todos']?.['post']?.responses ?? {}), ['2XX', 'default'])
   assert.match(JSON.stringify(put.requestBody), /"required":\["title","due"\]/)
 })

@@ -150,6 +150,9 @@ test('errors say a code and the id of the request, and nothing of the inside', a
     exposed: Object.assign(new Error('Not yours.'), { status: 403, expose: true }),
     sdk: Object.assign(new Error('401 for key secret at https://u:secret@internal:8443/v1'), { status: 401 }),
     cloud: Object.assign(new Error('no such bucket: secret'), { statusCode: 404, code: 'NoSuchBucket' }),
+    nul: new SluiceError('SLUICE_QUERY', 'invalid byte sequence for encoding "UTF8": 0x00', {
+      details: { sqlstate: '22021' },
+    }),
     inside: Object.assign(new Error('secret'), { statusCode: 503, expose: true }),
     twice: new SluiceError('SLUICE_CONFLICT', 'duplicate key of secret_key', {
       details: { constraint: 'secret_key', table: 'secret_table' },
@@ -175,6 +178,7 @@ test('errors say a code and the id of the request, and nothing of the inside', a
     ['exposed', 403, 'FORBIDDEN', null],
     ['sdk', 500, 'INTERNAL', null],
     ['cloud', 500, 'INTERNAL', null],
+    ['nul', 400, 'INVALID_REQUEST', null],
     ['inside', 500, 'INTERNAL', null],
     ['twice', 409, 'SLUICE_CONFLICT', null],
     ['text', 500, 'INTERNAL', null],

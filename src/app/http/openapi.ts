@@ -83,7 +83,8 @@ async function responsesOf(response: unknown): Promise<Json> {
     const content = { 'application/json': { schema: await jsonSchema(given, 'output') } }
     responses[status] = { description, content }
   }
-  if (Object.keys(responses).length === 0) responses['200'] = { description: 'Answer' }
+  // Which success it is, only its handler knows.
+  if (Object.keys(responses).length === 0) responses['2XX'] = { description: 'Answer' }
   const problem = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } }
   responses['default'] = { description: 'What went wrong', content: problem }
   return responses

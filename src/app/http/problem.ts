@@ -48,6 +48,12 @@ const DETAIL_OF: Partial<Record<ErrorCode, string>> = {
   SLUICE_NOT_FOUND: 'There is nothing of that name.',
 }
 
+/**
+ * Of PostgreSQL: bytes that are no text in its encoding, and an escape that jsonb cannot hold. No program sends them by
+ * itself, so they came with the request; most often it is NUL.
+ */
+const UNSTORABLE: ReadonlySet<unknown> = new Set(['22021', '22P05'])
+
 /** Seconds after which a client may ask again, where nobody knows better. */
 const RETRY_AFTER_SECONDS = 2
 const MAX_RETRY_AFTER_SECONDS = 60
@@ -76,6 +82,11 @@ export function answerFor(
 ): Answer {
   const request_id = requestId
   if (isSluiceError(error)) {
+    if (error.code === 'SLUICE_QUERY' && UNSTORABLE.has(error.details?.['sqlstate'])) {
+      const detail = 'A text has a character that cannot be stored, such as NUL.'
+      const answer = problem(400, 'INVALID_REQUEST', { detail, request_id })
+      return { problem: answer, retryAfter: undefined, unexpected: false }
+    }
     const status = STATUS_OF[error.code]
     if (status !== undefined) {
       const detail = DETAIL_OF[error.code] ?? 'A dependency is not available at the moment.'
