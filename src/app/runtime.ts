@@ -1,6 +1,7 @@
 /** The life of an app: its parts (parts.ts) brought up in order, and taken down by its stop sequence. The public face is app.ts. */
 import { configureServer } from './app-server.ts'
 import { createConfigured } from './configured.ts'
+import { refuseContradictions } from './contradictions.ts'
 import { closeDoor } from './http/drain.ts'
 import { currentInspector, type InspectedApp } from './inspection-hook.ts'
 import { listen } from './listen.ts'
@@ -110,6 +111,7 @@ export class Runtime {
   async #bringUp(signal: AbortSignal): Promise<void> {
     const { name, log, appLog, metrics, state, background, overload, stopping, server, services } = this.parts
     const settings = await loadSettings(loadOptions(this.#options, services.names))
+    refuseContradictions(this.#options, settings)
     signal.throwIfAborted()
     appLog.open(settings)
     for (const warning of settings.config.warnings) log.warn({}, warning)

@@ -1,5 +1,5 @@
 /** The app's own section: its name, port, logging, worker pool, HTTP limits, health checks and shutdown. */
-import { duration, integer, list, oneOf, size, text } from './fields.ts'
+import { duration, formatExactly, integer, list, oneOf, size, text } from './fields.ts'
 import { defineSection, type SectionValues } from './section.ts'
 import { isHostName } from '../core/host-name.ts'
 
@@ -115,8 +115,15 @@ export const appSection = defineSection({
       doc: 'Limit of the whole shutdown; afterwards the process ends with code 70. Keep it below the grace period of the platform.',
     }),
   },
-  check(values) {
+  check(values, given) {
     const faults: { field: string; expected: string }[] = []
+    const { healthInterval, healthTimeout } = values
+    if (healthTimeout > healthInterval && given?.('healthTimeout') === true && given('healthInterval')) {
+      faults.push({
+        field: 'healthTimeout',
+        expected: `at most health_interval (${formatExactly(healthInterval)}), or checks come later than that`,
+      })
+    }
     if ((values.drainDelay ?? 0) >= values.shutdownTimeout) {
       faults.push({
         field: 'drainDelay',

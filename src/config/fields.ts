@@ -277,7 +277,7 @@ function rangeText(range: Range, show: (value: number) => string): string {
 }
 
 /** In the largest unit that says it exactly: formatDuration rounds, and a configuration is shown as it is. */
-function formatExactly(ms: number): string {
+export function formatExactly(ms: number): string {
   if (ms === 0 || ms % 1_000 !== 0) return `${ms}ms`
   const seconds = ms / 1_000
   if (seconds % 60 !== 0) return `${seconds}s`

@@ -1,4 +1,5 @@
 /** The parts of a configuration, each read from all sources, with what is gathered on the way. */
+import { checkAttemptLimit } from './attempt-limit.ts'
 import { codeLayer, type Documents } from './documents.ts'
 import { boolean } from './fields.ts'
 import { ALIASES, KINDS, resolveInfrastructure, type Pooling } from './infrastructure.ts'
@@ -127,12 +128,15 @@ export function readComponents(
       ...(envPrefix === '' ? {} : { envPrefix }),
     })
     const values = book.add(section, resolved, envPrefix)
+    const pooling = infrastructure.pooling[name] as Pooling
     configs[name] = {
       enabled: values['enabled'] !== false,
       configured: resolved.entries.some((entry) => entry.source !== 'default'),
       values,
-      ...(infrastructure.pooling[name] as Pooling),
+      ...pooling,
     }
+    const entries = [...resolved.entries, ...infrastructure.entries]
+    checkAttemptLimit({ name, values, connectTimeoutMs: pooling.connectTimeoutMs, entries }, book)
   }
   book.entries.push(...infrastructure.entries)
   book.problems.push(...infrastructure.problems)

@@ -81,7 +81,8 @@ export function resolveSection(request: SectionRequest): ResolvedSection {
     else entries.push(...entriesOf(field, path, value, source))
   }
   if (problems.length === 0) {
-    for (const { field, expected } of section.check?.(values as never) ?? []) {
+    const given = (field: string): boolean => sources.get(field) !== 'default'
+    for (const { field, expected } of section.check?.(values as never, given) ?? []) {
       const shown = section.fields[field]?.show(values[field])
       const got = shown === undefined || shown === '' ? {} : { got: shown }
       const source = sources.get(field) ?? 'default'

@@ -57,12 +57,17 @@ export interface SectionFault {
   readonly expected: string
 }
 
+export type Given<F extends Fields> = (field: keyof F & string) => boolean
+
 export interface Section<F extends Fields = Fields> {
   /** Key in sluice.yaml and in code, such as `postgres`. */
   readonly name: string
   readonly fields: F
-  /** Contradictions between fields. Called only when each field by itself is right. */
-  check?(values: SectionValues<F>): readonly SectionFault[]
+  /**
+   * Contradictions between fields. Called only when each field by itself is right. `given` says what a source set: where
+   * a default would contradict a value that was set, the value counts.
+   */
+  check?(values: SectionValues<F>, given?: Given<F>): readonly SectionFault[]
 }
 
 export type SectionValues<F extends Fields> = {

@@ -99,9 +99,12 @@ export const section = defineSection({
       doc: 'Directory with the programs of an installed PostgreSQL, for the embedded server.',
     }),
   },
-  check: ({ minConns, maxOpenConns, multiConfig }) => [
+  check: ({ minConns, maxIdleConns, maxOpenConns, multiConfig }, given) => [
     ...(minConns > maxOpenConns
       ? [{ field: 'minConns', expected: `at most max_open_conns (${maxOpenConns})` }]
+      : []),
+    ...(minConns > maxIdleConns && given?.('minConns') === true && given('maxIdleConns')
+      ? [{ field: 'minConns', expected: `at most max_idle_conns (${maxIdleConns}), which it would undo` }]
       : []),
     ...Object.entries(multiConfig ?? {})
       .filter(([, each]) => each.dsn === undefined && each.dbname === undefined)
