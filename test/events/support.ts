@@ -11,9 +11,6 @@ import { systemClock, type Clock } from '../../src/core/clock.ts'
 import type { StandardSchema } from '../../src/core/standard-schema.ts'
 import { durableDatabase } from '../support/durable-database.ts'
 
-/** Nothing: without a server they have the embedded one. */
-export const skip = false
-
 export interface Peer extends AsyncDisposable {
   readonly db: Postgres
   readonly events: Events
