@@ -5,6 +5,7 @@
 import { AppLog } from './app-log.ts'
 import { createAppServer } from './app-server.ts'
 import { AppState } from './app-state.ts'
+import { checkOptions } from './check-options.ts'
 import { checkGraph } from './graph.ts'
 import { detailAccess } from './http/access.ts'
 import { httpLimits } from './http/options.ts'
@@ -47,6 +48,7 @@ type Shared = Omit<AppParts, 'server' | 'services'>
 /** Throws SLUICE_INVALID_ARGUMENT for wrong options, and SLUICE_CONFIG for components that do not fit together. */
 export function createParts(options: AppOptions<Components, UserSchemas>): AppParts {
   checkNodeVersion()
+  checkOptions(options)
   const { clock = systemClock, random = Math.random } = options
   const name = checkName(options.name)
   const definitions = resolveRequirements(options.components ?? {})

@@ -40,7 +40,7 @@ test('the only component of the kind becomes a dependency and is handed over whe
     name: 'test',
     logger: silentLogger,
     env: { APP_PORT: '0', APP_HOST: '127.0.0.1' },
-    file: false,
+    configFile: false,
   }
   await using app = createApp({
     ...base,
@@ -92,7 +92,7 @@ test('a component that is only beside another is handed over and not waited for,
     name: 'test',
     logger: silentLogger,
     env: { APP_PORT: '0', APP_HOST: '127.0.0.1' },
-    file: false,
+    configFile: false,
     components: { mq: away, log: definition('log', requires, (required) => (found = required('broker'))) },
   } as Parameters<typeof createApp>[0])
   await app.start()

@@ -57,7 +57,7 @@ test('auto takes the broker that has an address, else the log', async () => {
 })
 
 test('in an app an address alone decides, and events wait for no broker', async () => {
-  const base = { name: 'shop', port: 0, host: '127.0.0.1', logger: silentLogger, file: false } as const
+  const base = { name: 'shop', port: 0, host: '127.0.0.1', logger: silentLogger, configFile: false } as const
   for (const [env, way] of [
     [{}, 'log'],
     [{ MQ_HOST: '127.0.0.1:1' }, 'log+rabbitmq'],
