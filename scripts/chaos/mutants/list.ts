@@ -154,7 +154,10 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/events/shard.ts',
     find: 'await delivery.deliver(events.slice(index, index + 1))',
     replace: 'void delivery.deliver(events.slice(index, index + 1)).catch(() => {})',
-    proof: { chaos: 'events', finds: 'lost' },
+    proof: {
+      test: 'test/events/shutdown.test.ts',
+      name: 'a drain that has no more time aborts the handlers, and their events come again',
+    },
   },
   {
     name: 'failed-commit-not-counted',
