@@ -56,6 +56,7 @@ const SHUTDOWN = names<ShutdownOptions>({
   workTimeout: true,
   closeTimeout: true,
   maxStall: true,
+  hangup: true,
 })
 
 /** Throws SLUICE_INVALID_ARGUMENT that names the place, with the nearest name where one is not known. */

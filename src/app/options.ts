@@ -74,6 +74,8 @@ export interface ShutdownOptions {
   readonly closeTimeout?: Duration
   /** `app.run()` ends the process when the event loop has not turned for this long; false for never. @default the budget */
   readonly maxStall?: Duration | false
+  /** SIGHUP, as of a terminal that closes, stops `app.run()` as SIGTERM does; false leaves that signal to the program. @default true */
+  readonly hangup?: boolean
 }
 
 /** What is checked when the app is created; what the configuration decides comes with it. */
@@ -120,10 +122,13 @@ export interface ShutdownLimits {
   readonly closeMs: number
   /** Undefined: as long as the budget. Infinity: never. */
   readonly maxStallMs: number | undefined
+  /** Does SIGHUP stop the app? */
+  readonly hangup: boolean
 }
 
 export function resolveShutdown(options: ShutdownOptions): ShutdownLimits {
-  const { maxStall } = options
+  const { maxStall, hangup = true } = options
+  if (typeof hangup !== 'boolean') throw invalidArgument('shutdown.hangup', 'true or false', hangup)
   return {
     httpMs: durationMs(options.httpTimeout ?? '10s', 'shutdown.httpTimeout'),
     workMs: durationMs(options.workTimeout ?? '10s', 'shutdown.workTimeout'),
@@ -134,6 +139,7 @@ export function resolveShutdown(options: ShutdownOptions): ShutdownLimits {
         : maxStall === false
           ? Infinity
           : durationMs(maxStall, 'shutdown.maxStall'),
+    hangup,
   }
 }
 

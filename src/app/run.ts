@@ -2,8 +2,8 @@
  * The main program around an app: signals, fatal errors and exit codes. The only place in the library that ends a
  * process.
  *
- * - SIGTERM or SIGINT: graceful stop. Any signal within 500 ms of it is the same one, for npm and process groups send
- *   two. A later one skips all waiting: two seconds, then 143 or 130. A third ends the process at once.
+ * - SIGTERM, SIGINT or SIGHUP: graceful stop. Any signal within 500 ms of it is the same one, for npm and process groups
+ *   send two. A later one skips all waiting: two seconds, then 143, 130 or 129. A third ends the process at once.
  * - An uncaught exception, or an unhandled rejection, is logged with its cause and stops the app within five seconds;
  *   code 1. What else goes wrong meanwhile is logged and cuts nothing short.
  * - A failed AsyncResult that nobody awaited is counted and told with its name (unawaited.ts), and ends nothing.
@@ -16,7 +16,13 @@ import { createWatchdog, type Watchdog } from './watchdog.ts'
 import { isAsyncResult } from '../core/async-result.ts'
 import { hasCode, isSluiceError, toError } from '../core/errors.ts'
 
-type Signal = 'SIGTERM' | 'SIGINT'
+type Signal = 'SIGTERM' | 'SIGINT' | 'SIGHUP'
+
+const CUT_SHORT: Readonly<Record<Signal, number>> = {
+  SIGTERM: EXIT.terminated,
+  SIGINT: EXIT.interrupted,
+  SIGHUP: EXIT.hungUp,
+}
 
 const DUPLICATE_MS = 500
 const HURRY_MS = 2_000
@@ -33,7 +39,7 @@ export async function runApp(runtime: Runtime, exit: boolean): Promise<number> {
   program.release()
   if (exit) {
     // Without a handler a signal that is late, such as the second one of npm, would end the process in place of the code.
-    for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => {})
+    for (const signal of signalsOf(runtime.parts)) process.on(signal, () => {})
     endProcess(runtime.parts, code)
   }
   return code
@@ -70,8 +76,7 @@ class Program {
     this.#parts = runtime.parts
     this.#unawaited = unawaitedFailures(runtime.parts)
     this.#handlers = [
-      ['SIGTERM', () => this.#onSignal('SIGTERM')],
-      ['SIGINT', () => this.#onSignal('SIGINT')],
+      ...signalsOf(runtime.parts).map((signal) => [signal, () => this.#onSignal(signal)] as const),
       ['uncaughtException', (error) => this.#onFatal(error, 'uncaught exception')],
       ['unhandledRejection', (reason, promise) => this.#onRejection(reason, promise)],
     ]
@@ -147,7 +152,7 @@ class Program {
       this.#end(() => this.#runtime.stop())
       return
     }
-    this.#forcedCode = signal === 'SIGINT' ? EXIT.interrupted : EXIT.terminated
+    this.#forcedCode = CUT_SHORT[signal]
     if (this.#signals > 2) process.exit(this.#forcedCode)
     log.warn({ signal }, `${signal} again: not waiting any longer`)
     // There may be no watchdog yet, nor any steps that could hurry: the start itself may be what hangs.
@@ -197,6 +202,11 @@ class Program {
     this.#watchdog ??= createWatchdog({ maxStallMs: stopping.maxStallMs, log })
     return this.#watchdog
   }
+}
+
+/** Those that stop the app. SIGHUP comes when a terminal closes: without a stop, the embedded server would stay. */
+function signalsOf({ stopping }: AppParts): readonly Signal[] {
+  return stopping.hangup ? ['SIGTERM', 'SIGINT', 'SIGHUP'] : ['SIGTERM', 'SIGINT']
 }
 
 /** The code of a start that failed. */

@@ -26,6 +26,8 @@ export const EXIT = Object.freeze({
   system: 71,
   /** The configuration is wrong, or the store belongs to another. */
   config: 78,
+  /** A second SIGHUP. */
+  hungUp: 129,
   /** A second SIGINT. */
   interrupted: 130,
   /** A second SIGTERM. */

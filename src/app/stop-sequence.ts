@@ -75,6 +75,11 @@ export class StopSequence {
   get stallsAreSeen(): boolean {
     return this.#watcher?.seesStalls() ?? false
   }
+  /** Does SIGHUP stop the app? */
+  get hangup(): boolean {
+    return this.#options.limits.hangup
+  }
+
   get maxStallMs(): number {
     return this.#options.limits.maxStallMs ?? this.budgetMs
   }

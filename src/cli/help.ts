@@ -17,7 +17,7 @@ export function generalHelp(commands: readonly Command[]): string {
     ]),
     '',
     `Exit codes: ${EXIT.ok} done, ${EXIT.failure} failure, ${EXIT.usage} command not understood, ${EXIT.deadline} shutdown over its`,
-    `deadline, ${EXIT.system} port or system, ${EXIT.config} configuration, 130/143 second signal.`,
+    `deadline, ${EXIT.system} port or system, ${EXIT.config} configuration, 129/130/143 second signal.`,
   ].join('\n')
 }
 

@@ -11,7 +11,8 @@ export const replicateCommand: Command = {
   detail:
     'Follows the WebSocket at REPLICATOR_SOURCE_URL and stores its entities at REDIS_ADDR, in order, in batches, with\n' +
     'nothing dropped; REPLICATOR_BULK_URL has the pages for a first load. Serves /health, /readyz and /metrics at\n' +
-    'APP_PORT. Of several processes one writes and the others stand by. SIGTERM and SIGINT store what waits first.',
+    'APP_PORT. Of several processes one writes and the others stand by. SIGTERM, SIGINT and SIGHUP store what\n' +
+    'waits first.',
   options: [CONFIG_OPTION],
   fileRequired: false,
   passesRest: false,
@@ -22,7 +23,7 @@ export const replicateCommand: Command = {
     [EXIT.deadline]: 'the shutdown took longer than its budget',
     [EXIT.system]: 'the port, or another resource of the system, cannot be had',
     [EXIT.config]: 'the configuration is wrong',
-    130: 'a second SIGINT cut the shutdown short (143: SIGTERM)',
+    130: 'a second SIGINT cut the shutdown short (143: SIGTERM, 129: SIGHUP)',
   },
   run,
 }

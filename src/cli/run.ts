@@ -11,7 +11,8 @@ export const runCommand: Command = {
   summary: 'run a program: .ts or .js',
   detail:
     'Imports the program (TypeScript without a build) and runs the app that it makes, started or not. What\n' +
-    'follows the file is handed to the program. SIGTERM and SIGINT stop the app: requests and jobs are finished first.',
+    'follows the file is handed to the program. SIGTERM, SIGINT and SIGHUP stop the app: requests and jobs\n' +
+    'are finished first.',
   options: [],
   fileRequired: true,
   passesRest: true,
@@ -22,7 +23,7 @@ export const runCommand: Command = {
     [EXIT.deadline]: 'the shutdown took longer than its budget',
     [EXIT.system]: 'the port, or another resource of the system, cannot be had',
     [EXIT.config]: 'the configuration is wrong',
-    130: 'a second SIGINT cut the shutdown short (143: SIGTERM)',
+    130: 'a second SIGINT cut the shutdown short (143: SIGTERM, 129: SIGHUP)',
   },
   run,
 }

@@ -94,6 +94,32 @@ test('a signal that comes when all has been stopped does not take the place of t
   assert.match(program.output, /run resolved with 0/)
 })
 
+test('SIGHUP, as of a terminal that closes, stops as SIGTERM does, and a later second one gives 129', async () => {
+  await using program = await run()
+  program.child.kill('SIGHUP')
+  assert.equal(await program.exit, 0)
+  assert.match(program.output, /SIGHUP: stopping/)
+  assert.match(program.output, /stopped work[^]*closed cache[^]*closed db[^]*run resolved with 0/)
+
+  await using hangs = await run({ BEHAVIOUR: 'start-hangs' }, 'the start hangs')
+  hangs.child.kill('SIGHUP')
+  await hangs.says('SIGHUP: stopping')
+  // Real time: what is a duplicate is a matter of the process's own clock.
+  await new Promise((resolve) => setTimeout(resolve, 600))
+  hangs.child.kill('SIGHUP')
+  assert.equal(await hangs.exit, 129)
+})
+
+test("SIGHUP is the program's own where it says so", async () => {
+  await using program = await run({ BEHAVIOUR: 'hangup-is-mine' })
+  program.child.kill('SIGHUP')
+  await program.says('read again')
+  assert.equal((await fetch(`${program.url}/ping`)).status, 200)
+  program.child.kill('SIGTERM')
+  assert.equal(await program.exit, 0)
+  assert.doesNotMatch(program.output, /SIGHUP/)
+})
+
 test('a later second signal skips the waiting and gives 143', async () => {
   await using program = await run({ DRAIN: '8s', BUDGET: '20s' })
   const began = performance.now()

@@ -20,6 +20,8 @@ db.close = () => {
 }
 if (behaviour.has('connect-hangs')) db.connect = forever
 
+if (behaviour.has('hangup-is-mine')) process.on('SIGHUP', () => say('read again'))
+
 const app = createApp({
   name: 'program',
   components: { db: db.definition, cache: cache.definition },
@@ -30,6 +32,7 @@ const app = createApp({
     budget: process.env['BUDGET'] ?? '5s',
     drainDelay: process.env['DRAIN'] ?? 0,
     closeTimeout: '300ms',
+    hangup: !behaviour.has('hangup-is-mine'),
   },
 })
 app.service('work', ({ http, db: store }): ServiceHandle => {
