@@ -10,6 +10,9 @@ interface Told {
   readonly parameterValue: string
 }
 
+/** No statement changes it: a standby became a primary. */
+const OF_SERVER = 'in_hot_standby'
+
 export class Reported {
   readonly #first = new Map<string, string>()
   readonly #changed = new Set<string>()
@@ -30,6 +33,7 @@ export class Reported {
   }
 
   #take({ parameterName: name, parameterValue: value }: Told): void {
+    if (name === OF_SERVER) return
     if (!this.#isOpen) this.#first.set(name, value)
     else if (this.#first.get(name) === value) this.#changed.delete(name)
     else this.#changed.add(name)
