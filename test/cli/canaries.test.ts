@@ -9,7 +9,7 @@ const MISPLACED = {
   REDIS_ADDR: `redis://u:${CANARY}@127.0.0.1:1`,
   REDIS_USERNAME: `u:${CANARY}@cache`,
   REDIS_KEY_PREFIX: `redis%3A%2F%2Fu%3A${CANARY}%40cache`,
-  POSTGRES_DATA_DIR: `Server=db;Password=${CANARY}`,
+  OTEL_SERVICE_NAME: `Server=db;Password=${CANARY}`,
   OTEL_SERVICE_VERSION: `postgres://u:${CANARY}`,
 }
 
