@@ -1,0 +1,30 @@
+/** What is kept of a failed attempt: code, message and causes in a line each; no stack, no secret, bounded. */
+import { isSluiceError, toError } from '../core/errors.ts'
+import { storedText } from '../core/stored-text.ts'
+import { redactText } from '../telemetry/redact.ts'
+
+const MAX_LENGTH = 2_000
+const MAX_CAUSES = 5
+
+/** Of whatever was thrown; never throws itself. The database can hold it. */
+export function errorText(thrown: unknown): string {
+  const lines: string[] = []
+  let error: unknown = thrown
+  for (let depth = 0; depth < MAX_CAUSES && error !== undefined; depth += 1) {
+    const { name, message, cause } = toError(error)
+    lines.push(`${isSluiceError(error) ? error.code : asText(name)}: ${asText(message)}`)
+    error = cause
+  }
+  // Redaction may make it longer, and looks at what would be cut in two.
+  return storedText(redactText(lines.join('\ncaused by ').slice(0, MAX_LENGTH * 2)), MAX_LENGTH)
+}
+
+/** Some errors have a message that is no text, or that throws when it is asked for one. */
+function asText(value: unknown): string {
+  if (typeof value === 'string') return value
+  try {
+    return String(value)
+  } catch {
+    return 'unknown'
+  }
+}
