@@ -20,7 +20,7 @@ export type Overlap = 'skip' | 'queue' | 'allow'
 export type Missed = 'skip' | 'once' | 'all'
 
 export interface HandleOptions {
-  /** Limit of one run. @default '10m' */
+  /** Limit of one run, 1 ms to 24 days. @default '10m' */
   readonly timeout?: Duration | undefined
   /** Runs after one that failed or whose process died, 0 to 100; with a database only. @default 0 */
   readonly retries?: number | undefined

@@ -1,6 +1,7 @@
 /** A schedule as this process knows it: its expression, its policies, and its function. Checked here, once. */
-import { durationMs } from '../core/duration.ts'
+import { boundedMs } from '../core/bounded-duration.ts'
 import { invalidArgument } from '../core/errors.ts'
+import { isStorable } from '../engine/storable.ts'
 import type { CronHandler, HandleOptions, Missed, Overlap, ScheduleOptions } from './api.ts'
 import { parseExpression, type Expression } from './expression.ts'
 
@@ -53,7 +54,7 @@ export function entryOf(
     name,
     plan,
     fn,
-    timeoutMs: durationMs(timeout, `${where}: timeout`),
+    timeoutMs: boundedMs(timeout, `${where}: timeout`, '1ms', '24d'),
     retries,
     transaction,
     enabled,
@@ -66,6 +67,10 @@ export function checkName(name: unknown): void {
 }
 
 export function checkKey(name: string, key: unknown): void {
-  if (key === undefined || (typeof key === 'string' && key !== '' && key.length <= MAX_KEY)) return
-  throw invalidArgument(`schedule "${name}": key`, `text of 1 to ${MAX_KEY} characters`, key)
+  if (key === undefined || isStorable(key, MAX_KEY)) return
+  throw invalidArgument(
+    `schedule "${name}": key`,
+    `text of 1 to ${MAX_KEY} characters that can be stored`,
+    key,
+  )
 }

@@ -1,16 +1,16 @@
 /** What a job is: its name, the schema of its data, and how it is run. Written once, shared by who enqueues and who handles. */
 import type { Duration } from '../core/duration.ts'
 import { checkOptionNames } from '../config/known-options.ts'
-import { durationMs } from '../core/duration.ts'
+import { boundedMs } from '../core/bounded-duration.ts'
 import { invalidArgument } from '../core/errors.ts'
 import { isStandardSchema, type StandardSchema } from '../core/standard-schema.ts'
 
 export interface JobOptions {
   /** Runs of a job, the first included, 1 to 100. @default 10 */
   readonly attempts?: number | undefined
-  /** Waits between attempts: random between 0 and `base` doubled for each attempt, at most `max`. */
+  /** Waits between attempts: random between 0 and `base` doubled for each attempt, at most `max`; each at most 365 days. */
   readonly backoff?: { readonly base?: Duration | undefined; readonly max?: Duration | undefined } | undefined
-  /** Limit of one attempt. @default '5m' */
+  /** Limit of one attempt, 1 ms to 24 days. @default '5m' */
   readonly timeout?: Duration | undefined
   /** Jobs run at once in one process. @default JOBS_CONCURRENCY */
   readonly concurrency?: number | undefined
@@ -18,12 +18,12 @@ export interface JobOptions {
   readonly priority?: number | undefined
   /** Jobs of this queue share its pause and its limits. @default the job's name */
   readonly queue?: string | undefined
-  /** Starts in a window of time, over all processes. By key, each job needs a `key`. */
+  /** Starts in a window of 1 ms to 365 days, over all processes. By key, each job needs a `key`. */
   readonly rate?:
     { readonly limit: number; readonly per: Duration; readonly by?: 'queue' | 'key' } | undefined
   /** Jobs that run at once over all processes. By key, each job needs a `key`; above 1 it ends the order of the key. */
   readonly limit?: { readonly running: number; readonly by?: 'queue' | 'key' } | undefined
-  /** Keep what the handler returns for this long, for `get`. @default not kept */
+  /** Keep what the handler returns for this long, at most 3,650 days, for `get`. @default not kept */
   readonly keepResult?: Duration | undefined
 }
 
@@ -68,20 +68,20 @@ export function job<Input, Output>(
     schema,
     attempts,
     backoff: {
-      baseMs: durationMs(backoff.base ?? '1s', `${what}: backoff.base`),
-      capMs: durationMs(backoff.max ?? '10m', `${what}: backoff.max`),
+      baseMs: boundedMs(backoff.base ?? '1s', `${what}: backoff.base`, 0, '365d'),
+      capMs: boundedMs(backoff.max ?? '10m', `${what}: backoff.max`, 0, '365d'),
     },
-    timeoutMs: durationMs(timeout, `${what}: timeout`),
+    timeoutMs: boundedMs(timeout, `${what}: timeout`, '1ms', '24d'),
     concurrency: options.concurrency,
     priority,
     rate: rate && {
       limit: rate.limit,
-      perMs: durationMs(rate.per, `${what}: rate.per`),
+      perMs: boundedMs(rate.per, `${what}: rate.per`, '1ms', '365d'),
       by: rate.by ?? 'queue',
     },
     limit: limit && { running: limit.running, by: limit.by ?? 'queue' },
     keepResultMs:
-      options.keepResult === undefined ? 0 : durationMs(options.keepResult, `${what}: keepResult`),
+      options.keepResult === undefined ? 0 : boundedMs(options.keepResult, `${what}: keepResult`, 0, '3650d'),
   })
 }
 

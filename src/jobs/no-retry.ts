@@ -13,6 +13,11 @@ export function noRetry(error: unknown): Error {
   return marking
 }
 
+/** What `error` hands on of a marked one, which the transaction around the handler wrapped; else `error` itself. */
+export function unwrapNoRetry(error: unknown): unknown {
+  return error instanceof Error && isNoRetry(error.cause) ? error.cause : error
+}
+
 export function isNoRetry(error: unknown): boolean {
   return error instanceof Error && marked.has(error)
 }

@@ -3,6 +3,7 @@ import { durationMs } from '../core/duration.ts'
 import { checkOptionNames } from '../config/known-options.ts'
 import { invalidArgument } from '../core/errors.ts'
 import { checkData } from '../core/standard-schema.ts'
+import { isStorable } from '../engine/storable.ts'
 import { keyShard } from '../engine/tasks/keyed.ts'
 import type { NewTask } from '../engine/tasks/task.ts'
 import { carrier } from '../telemetry/context.ts'
@@ -16,6 +17,8 @@ export type Draft = Omit<NewTask, 'queue'> & Partial<Unique>
 
 /** A hundred years. */
 const MAX_DELAY_MS = 3_155_760_000_000
+
+const MAX_TEXT = 200
 
 /** What ISO 8601 writes with four digits of a year. */
 const LATEST = Date.UTC(9_999, 11, 31)
@@ -110,7 +113,6 @@ function checkKey({ name, rate, limit }: Job<never, unknown>, key: string | unde
 }
 
 function checkText(what: string, text: unknown): void {
-  if (text === undefined) return
-  if (typeof text === 'string' && text.length > 0 && text.length <= 200 && !text.includes('\0')) return
-  throw invalidArgument(what, 'a text of 1 to 200 characters', text)
+  if (text === undefined || isStorable(text, MAX_TEXT)) return
+  throw invalidArgument(what, `a text of 1 to ${MAX_TEXT} characters that can be stored`, text)
 }

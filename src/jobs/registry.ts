@@ -81,6 +81,7 @@ export class Registry {
     checkOptionNames(what, options, OPTIONS)
     checkCount(`${what}: concurrency`, options.concurrency, MAX_CONCURRENCY)
     checkCount(`${what}: batch`, (options as Partial<BatchOptions>).batch, MAX_BATCH)
+    checkTogether(what, handler, options)
     if (this.#handlers.has(name)) {
       throw new SluiceError(
         'SLUICE_INVALID_ARGUMENT',
@@ -99,6 +100,25 @@ export class Registry {
 
   values(): Iterable<Registered> {
     return this.#handlers.values()
+  }
+}
+
+/** What cannot be had is refused: a handler that counts on its transaction must not run without one. */
+function checkTogether(
+  what: string,
+  handler: unknown,
+  { transaction, batch }: HandleOptions & Partial<BatchOptions>,
+): void {
+  if (transaction !== undefined && typeof transaction !== 'boolean') {
+    throw invalidArgument(`${what}: transaction`, 'true or false', transaction)
+  }
+  if (handler instanceof URL && batch !== undefined) {
+    throw invalidArgument(`${what}: batch`, 'none, as a thread is handed one job at a time', batch)
+  }
+  if (transaction !== true) return
+  const why = handler instanceof URL ? 'a handler in a thread has none' : 'a batch has none'
+  if (handler instanceof URL || batch !== undefined) {
+    throw invalidArgument(`${what}: transaction`, `none, as ${why}`, transaction)
   }
 }
 

@@ -1,6 +1,7 @@
 /** From the option `unique` of a job to how its task is stored. */
-import { durationMs } from '../core/duration.ts'
+import { boundedMs } from '../core/bounded-duration.ts'
 import { invalidArgument, SluiceError } from '../core/errors.ts'
+import { isStorable } from '../engine/storable.ts'
 import { UNIQUE_WHILE_QUEUED } from '../engine/tasks/unique-name.ts'
 import type { UniqueOptions } from './api.ts'
 
@@ -10,6 +11,7 @@ export interface Unique {
   readonly replace?: boolean
 }
 
+const MAX_KEY = 200
 const OPTIONS: ReadonlySet<string> = new Set(['key', 'while', 'for', 'replace'])
 
 /** Throws SLUICE_INVALID_ARGUMENT. Names are those of one job: another one of the same queue has its own. */
@@ -20,8 +22,8 @@ export function uniqueOf(job: string, unique: string | UniqueOptions): Unique {
     if (!OPTIONS.has(name)) throw invalidArgument(what, `only ${[...OPTIONS].join(', ')}`, name)
   }
   const { key, while: during, for: window, replace = false } = options
-  if (typeof key !== 'string' || key.length === 0 || key.length > 200 || key.includes('\0')) {
-    throw invalidArgument(`${what}: key`, 'a text of 1 to 200 characters', key)
+  if (!isStorable(key, MAX_KEY)) {
+    throw invalidArgument(`${what}: key`, `a text of 1 to ${MAX_KEY} characters that can be stored`, key)
   }
   if (typeof replace !== 'boolean') throw invalidArgument(`${what}: replace`, 'true or false', replace)
   const more = replace ? { replace } : {}
@@ -34,7 +36,7 @@ export function uniqueOf(job: string, unique: string | UniqueOptions): Unique {
         { hint: 'To debounce, leave "for" out and give the job a delay.' },
       )
     }
-    return { uniq: `${job}:${key}`, windowMs: durationMs(window, `${what}: for`), ...more }
+    return { uniq: `${job}:${key}`, windowMs: boundedMs(window, `${what}: for`, '1ms', '3650d'), ...more }
   }
   if (during !== undefined && during !== 'queued' && during !== 'running') {
     throw invalidArgument(`${what}: while`, '"queued" or "running"', during)

@@ -8,6 +8,7 @@ import { letGoWhenIdle } from '../../engine/let-go.ts'
 import { moment } from '../../engine/moments.ts'
 import type { JobHandler } from '../api.ts'
 import type { Job } from '../job.ts'
+import { unwrapNoRetry } from '../no-retry.ts'
 import { GRACE_MS, type JobRun } from './job-run.ts'
 import { resultText } from './result-text.ts'
 
@@ -19,7 +20,7 @@ export function transactional(
   // The run's own timeout comes first, and names the job. A retry would run the handler again behind the attempt's back.
   const options = { retries: 0, timeout: job.timeoutMs + GRACE_MS, label: 'sluice.handler' }
   return async (run) => {
-    const value = await db.transaction(
+    const work = db.transaction(
       async (tx) => {
         run.enter(tx)
         const result = await handler(run)
@@ -40,6 +41,9 @@ export function transactional(
       },
       { ...options, signal: run.signal },
     )
+    const value = await work.catch((error: unknown) => {
+      throw unwrapNoRetry(error)
+    })
     run.isStored = true
     return value
   }
