@@ -91,7 +91,10 @@ export interface EventBatchContext<Data> {
   readonly signal: AbortSignal
   readonly tx: Transaction
   readonly log: Logger
-  /** Fails one event; the others are done. Throwing fails all of which nothing was said. Not with `transaction: true`. */
+  /**
+   * Fails one event; the others are done. Throwing fails all of which nothing was said. Not with `transaction: true`.
+   * Throws SLUICE_INVALID_ARGUMENT where no event of the batch has the id, which fails the batch where it is not caught.
+   */
   readonly fail: (id: string, error: unknown) => void
 }
 
@@ -175,6 +178,7 @@ export interface TopicInfo {
 export interface DeliveryError {
   readonly at: Date
   readonly attempt: number
+  /** Code or name, message and causes, a line each: at most 2,000 characters, without credentials. */
   readonly error: string
 }
 
@@ -189,6 +193,7 @@ export interface DeadEvent {
   readonly data: unknown
   readonly attempt: number
   readonly errors: readonly DeliveryError[]
+  /** As the last of its errors tells it. */
   readonly why: string
   readonly traceId: string | undefined
   readonly publishedAt: Date

@@ -6,7 +6,7 @@ import { onAbort } from '../core/abort.ts'
 import { isThenable } from '../core/async-result.ts'
 import type { Clock } from '../core/clock.ts'
 import { Deadlines, type DeadlineEntry, type DeadlineList } from '../core/deadlines.ts'
-import { SluiceError, toError } from '../core/errors.ts'
+import { invalidArgument, SluiceError, toError } from '../core/errors.ts'
 import { LazySignal } from '../core/lazy-signal.ts'
 import type { Transaction } from '../components/postgres/api.ts'
 import { runWithCarrier } from '../telemetry/context.ts'
@@ -85,6 +85,7 @@ export class Attempts {
       }
     }
     if (items.length > 0) {
+      let ids: ReadonlySet<string> | undefined
       try {
         const batch: EventBatchContext<unknown> = {
           events: items,
@@ -95,7 +96,11 @@ export class Attempts {
             return needTransaction(options.tx)
           },
           log: this.#log,
-          fail: (id, error) => void failures.set(id, toError(error)),
+          fail: (id, error) => {
+            ids ??= new Set(items.map((each) => each.id))
+            if (!ids.has(id)) throw this.#unknown(id)
+            failures.set(id, toError(error))
+          },
         }
         const span = hasTraceSdk() ? this.#span(events, options) : undefined
         const answer = runInSpan(span, () => run(batch))
@@ -124,6 +129,11 @@ export class Attempts {
       const error = toError(thrown)
       return events.map(() => error)
     }
+  }
+
+  /** Its event would count as delivered. */
+  #unknown(id: unknown): SluiceError {
+    return invalidArgument(`subscription "${this.#spec.name}": fail`, 'the id of an event of this batch', id)
   }
 
   /** Of one event a part of its publisher's trace; of a batch one for all, which points to those of the publishers. */

@@ -4,6 +4,7 @@
  */
 import { backoffMs } from '../core/backoff.ts'
 import { hasCode } from '../core/errors.ts'
+import { errorText } from '../engine/error-text.ts'
 import { letGoWhenIdle } from '../engine/let-go.ts'
 import { moveCursors } from '../engine/log/cursor.ts'
 import { spillEvents, type Spilled } from '../engine/log/spill.ts'
@@ -249,7 +250,7 @@ export class Delivery {
           isDead || error === undefined ? 0 : backoffMs(Math.max(1, attempt), engine.random(), spec.backoff),
         errors: errors?.get(event) ?? [],
         ordered: isOrdered,
-        why: isDead ? error?.message : undefined,
+        why: isDead ? errorText(error) : undefined,
       })
     }
     const made =
@@ -308,9 +309,13 @@ type Errors = Map<StoredEvent, { readonly attempt: number; readonly error: strin
 const MAX_ERRORS = 25
 
 function remember(errors: Errors, failed: readonly Failure[], attempt: number): void {
+  // Many of a batch failed for one reason.
+  const texts = new Map<Error, string>()
   for (const { event, error } of failed) {
+    const text = texts.get(error) ?? errorText(error)
+    texts.set(error, text)
     const known = errors.get(event) ?? []
-    known.push({ attempt, error: error.message })
+    known.push({ attempt, error: text })
     if (known.length > MAX_ERRORS) known.shift()
     errors.set(event, known)
   }

@@ -6,6 +6,7 @@ import { onAbort } from '../core/abort.ts'
 import { Alarm } from '../core/alarm.ts'
 import { backoffMs } from '../core/backoff.ts'
 import { hasCode, SluiceError, toError } from '../core/errors.ts'
+import { errorText } from '../engine/error-text.ts'
 import { letGoWhenIdle } from '../engine/let-go.ts'
 import type { CursorOwner } from '../engine/log/cursor.ts'
 import {
@@ -141,7 +142,7 @@ export class ParkedKeys {
     const done: ParkedEnd = { id, delay: null, error: null }
     let error: Error | undefined
     // Whoever has a shard knows all that the subscription reads.
-    if (!spec.matches(event.topic)) return { id, delay: -1, error: notRead(event.topic).message }
+    if (!spec.matches(event.topic)) return { id, delay: -1, error: errorText(notRead(event.topic)) }
     if (attempt > task.maxAttempt) {
       return { id, delay: -1, error: 'the process ended while it was delivered for the last time' }
     }
@@ -174,7 +175,7 @@ export class ParkedKeys {
     return {
       id,
       delay: isLast ? -1 : backoffMs(attempt, engine.random(), spec.backoff),
-      error: error.message,
+      error: errorText(error),
     }
   }
 

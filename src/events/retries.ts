@@ -1,6 +1,7 @@
 /** Deliveries that are tasks by now: each is tried again when it is due, by any process that has the subscription. */
 import { backoffMs } from '../core/backoff.ts'
 import { hasCode, SluiceError, toError } from '../core/errors.ts'
+import { errorText } from '../engine/error-text.ts'
 import { letGoWhenIdle } from '../engine/let-go.ts'
 import { patternsOf } from '../engine/log/reads.ts'
 import type { SpilledHead } from '../engine/log/spill.ts'
@@ -41,7 +42,7 @@ async function endOfUnknown(parts: SubscriberParts, event: StoredEvent): Promise
   }
   const error = notRead(event.topic)
   log.error({ err: error, subscription: spec.name, eventId: event.row.id }, 'a delivery is a dead letter now')
-  return { end: 'failed', delayMs: -1, error: error.message }
+  return { end: 'failed', delayMs: -1, error: errorText(error) }
 }
 
 /** Why a delivery is a dead letter that no program takes. */
@@ -95,6 +96,6 @@ async function runTask(
   return {
     end: 'failed',
     delayMs: isLast ? -1 : backoffMs(attempt, engine.random(), spec.backoff),
-    error: error.message,
+    error: errorText(error),
   }
 }

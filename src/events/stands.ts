@@ -1,5 +1,7 @@
 /** Events that shards of this process stand in front of, since nothing may go on without them: for others to see. */
 import type { Clock } from '../core/clock.ts'
+import { storedText } from '../core/stored-text.ts'
+import { errorText } from '../engine/error-text.ts'
 import type { Stand } from '../engine/log/waiting.ts'
 import type { StoredEvent } from './decode.ts'
 
@@ -33,7 +35,7 @@ export class Stands {
   ): void {
     const at = `${subscription} ${row.id}`
     const since = this.#all.get(at)?.since ?? this.#clock.monotonic()
-    const text = error.message.slice(0, MAX_ERROR)
+    const text = storedText(errorText(error), MAX_ERROR)
     this.#all.set(at, {
       subscription,
       shard,

@@ -36,7 +36,7 @@ test('a dead letter is shown, counted, and delivered again', async () => {
   const lag = await call(at)
   assert.match(lag.out, /^reader +\d+ +(-|\d+s) +\d+ +\d+ +1 +0 +- +1 +todo\.created$/m)
   const list = await call(at, 'dead', '--subscription', 'reader')
-  assert.match(list.out, /reader +todo\.created +\d+ +k +.* ago \(.*Z\) +\d +broken for 7$/m)
+  assert.match(list.out, /reader +todo\.created +\d+ +k +.* ago \(.*Z\) +\d +Error: broken for 7$/m)
   const shown = await call(at, 'show', dead?.id ?? '')
   assert.match(shown.out, /^errors:\n {2}attempt 1, [^]*broken for 7\n {2}attempt 2, /m)
   assert.match(shown.out, /^data:\n {2}\{\n {4}"n": 7/m)
@@ -128,11 +128,14 @@ test('a delivery that waits is listed, shown with its errors, and tried at once'
   )
   const id = waiting?.id ?? ''
   const list = await call(at, 'waiting', '--subscription', 'reader')
-  assert.match(list.out, /reader +todo\.created +\d+ +- +waiting +3\/8 +in .* \(.*Z\) +the index is away$/m)
+  assert.match(
+    list.out,
+    /reader +todo\.created +\d+ +- +waiting +3\/8 +in .* \(.*Z\) +Error: the index is away$/m,
+  )
   const shown = await call(at, 'show', id)
   assert.equal(shown.code, 0, shown.err)
   assert.match(shown.out, /^state +waiting$[^]*^attempts +3 of 8$/m)
-  assert.match(shown.out, /^errors:\n {2}attempt 1, [^]*attempt 3, .*\n {4}the index is away$/m)
+  assert.match(shown.out, /^errors:\n {2}attempt 1, [^]*attempt 3, .*\n {4}Error: the index is away$/m)
   assert.match(shown.out, /^data:\n {2}\{\n {4}"n": 7/m)
   const json = JSON.parse((await call(at, 'waiting', '--json')).out) as {
     waiting: { id: string }[]

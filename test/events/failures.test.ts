@@ -83,7 +83,7 @@ test('an event that uses up its attempts is a dead letter with its data and erro
   assert.equal(first.key, 'k')
   assert.deepEqual(first.data, { n: 1 })
   assert.equal(first.attempt, 4)
-  assert.equal(first.why, 'broken for 1')
+  assert.equal(first.why, 'Error: broken for 1')
   assert.deepEqual(
     first.errors.map(({ attempt }) => attempt),
     [1, 2, 3, 4],

@@ -41,7 +41,7 @@ const ways = {
       if (data.n === 1) await new Promise(() => {})
       await tx.execute('insert into effects values ($1)', [data.n])
     },
-    why: /^subscription "reader": the handler was not done after 200 ms$/,
+    why: /^SLUICE_TIMEOUT: subscription "reader": the handler was not done after 200 ms$/,
     timeout: 200,
   },
 }

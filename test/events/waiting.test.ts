@@ -45,7 +45,7 @@ test('a delivery that waits shows its data and the error of each attempt, and is
   assert.ok(dueAt > publishedAt)
   assert.deepEqual(
     errors.map(({ attempt, error }) => `${attempt}: ${error}`),
-    ['1: broken 1', '2: broken 2', '3: broken 3'],
+    ['1: Error: broken 1', '2: Error: broken 2', '3: Error: broken 3'],
   )
   assert.deepEqual(await peer.events.waiting.get(id), first)
   assert.deepEqual(await peer.events.waiting.list({ after: id }), [])
@@ -127,7 +127,7 @@ test('a shard that stands in front of an event tells which one and why, until it
     topic: 'todo.created',
     eventId: id,
     key: 'k',
-    error: 'the other side is away',
+    error: 'Error: the other side is away',
   })
   assert.ok(attempt >= 3)
   assert.ok(who.includes(`:${process.pid}`))
