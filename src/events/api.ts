@@ -31,7 +31,7 @@ export interface PublishOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined
   /**
    * Published when this has passed: only then it gets its id and its place in the log. Until then it is a task, which
-   * survives crashes as well; the id that is answered is the task's. @default 0
+   * survives crashes as well; the id that is answered is the task's. At most a hundred years. @default 0
    */
   readonly delay?: Duration | undefined
   /**
@@ -111,9 +111,9 @@ export interface SubscribeOptions {
   readonly ordered?: 'key' | undefined
   /** Deliveries of one event, the first included, 1 to 100. @default 8 */
   readonly attempts?: number | undefined
-  /** Waits between attempts: random between 0 and `base` doubled for each attempt, at most `max`. */
+  /** Waits between attempts: random between 0 and `base` doubled for each attempt, at most `max`; each at most 365 days. */
   readonly backoff?: { readonly base?: Duration | undefined; readonly max?: Duration | undefined } | undefined
-  /** Limit of one attempt. @default '30s' */
+  /** Limit of one attempt, 1 ms to 24 days. @default '30s' */
   readonly timeout?: Duration | undefined
   /** Handlers that run at once in each shard. @default EVENTS_CONCURRENCY */
   readonly concurrency?: number | undefined

@@ -1,7 +1,8 @@
 /** From what the user publishes to what is stored, and what is refused on the way. */
 import { checkOptionNames } from '../config/known-options.ts'
-import { durationMs } from '../core/duration.ts'
-import { invalidArgument, SluiceError, toError } from '../core/errors.ts'
+import { boundedMs } from '../core/bounded-duration.ts'
+import { invalidArgument } from '../core/errors.ts'
+import { encodeJson } from '../core/json-data.ts'
 import { checkData } from '../core/standard-schema.ts'
 import { carrier } from '../telemetry/context.ts'
 import type { EventInput } from './api.ts'
@@ -35,6 +36,8 @@ const MAX_KEY = 200
 const MAX_HEADERS = 50
 const MAX_HEADER_CHARACTERS = 8_000
 const DEFAULT_PRIORITY = 5
+/** A hundred years. */
+const MAX_DELAY = '36525d'
 
 const ITEM = ['data', 'key', 'headers', 'delay', 'priority'] as const
 /** Of a single one, which is given with its options. */
@@ -58,15 +61,21 @@ function encode<Input>(
   const what = `event "${type.topic}"`
   // What is stored is what was given: readers run the schema again, and a transform must not run twice on the same data.
   const checked = checkData(type.schema, input.data, what)
+  // What follows may throw before it is waited for.
+  if (checked instanceof Promise) checked.catch(() => {})
+  const { text, changed } = encodeJson(input.data, { maxBytes, setting: 'EVENTS_MAX_BODY_SIZE' }, what)
   const encoded: EncodedEvent = {
     topic: type.topic,
     version: type.version,
     key: checkKey(what, input.key),
     head: headOf(what, input.headers),
-    body: bodyOf(what, input.data, maxBytes),
+    body: text,
     later: laterOf(what, input),
   }
-  return checked instanceof Promise ? checked.then(() => encoded) : encoded
+  // Readers get what JSON made of it, such as the text of a Date: that has to fit as well.
+  const again = changed ? checkData(type.schema, JSON.parse(text), what) : undefined
+  if (!(checked instanceof Promise) && !(again instanceof Promise)) return encoded
+  return Promise.all([checked, again]).then(() => encoded)
 }
 
 /** The same of many, at most 100,000. */
@@ -86,25 +95,6 @@ export async function encodeAll<Input>(
     events.push(encoded instanceof Promise ? await encoded : encoded)
   }
   return events
-}
-
-function bodyOf(what: string, data: unknown, maxBytes: number): string {
-  let body: string | undefined
-  try {
-    body = JSON.stringify(data)
-  } catch (error) {
-    throw new SluiceError('SLUICE_INVALID_DATA', `${what}: cannot be written as JSON`, {
-      cause: toError(error),
-    })
-  }
-  if (body === undefined) throw new SluiceError('SLUICE_INVALID_DATA', `${what}: is no data that JSON knows`)
-  // Three bytes for a character at most: the exact number is needed near the limit only.
-  const bytes = body.length * 3 <= maxBytes ? 0 : Buffer.byteLength(body)
-  if (bytes <= maxBytes) return body
-  throw new SluiceError('SLUICE_TOO_LARGE', `${what}: ${bytes} bytes as JSON, and the limit is ${maxBytes}`, {
-    hint: 'Store large things elsewhere and publish where they are, or raise EVENTS_MAX_BODY_SIZE.',
-    details: { bytes, maxBytes },
-  })
 }
 
 /** PostgreSQL stores neither NUL nor half a surrogate pair. */
@@ -154,7 +144,7 @@ function laterOf(what: string, { delay, priority }: EventInput<unknown>): Encode
   if (priority !== undefined && (!Number.isSafeInteger(priority) || priority < 0 || priority > 9)) {
     throw invalidArgument(`${what}: priority`, 'a whole number from 0 to 9', priority)
   }
-  const delayMs = delay === undefined ? 0 : durationMs(delay, `${what}: delay`)
+  const delayMs = delay === undefined ? 0 : boundedMs(delay, `${what}: delay`, 0, MAX_DELAY)
   if (delayMs === 0 && priority === undefined) return undefined
   return { delayMs, priority: priority ?? DEFAULT_PRIORITY }
 }

@@ -1,6 +1,6 @@
 /** A subscription as the user wrote it, checked, with its defaults. */
 import { checkOptionNames } from '../config/known-options.ts'
-import { durationMs } from '../core/duration.ts'
+import { boundedMs } from '../core/bounded-duration.ts'
 import { invalidArgument } from '../core/errors.ts'
 import type { BatchSubscribeOptions, EventBatchHandler, EventHandler, SubscribeOptions } from './api.ts'
 import type { StoredEvent } from './decode.ts'
@@ -93,10 +93,10 @@ export function subscriptionSpec(
     ordered: ordered === 'key',
     attempts,
     backoff: {
-      baseMs: durationMs(backoff.base ?? '1s', `${who}: backoff.base`),
-      capMs: durationMs(backoff.max ?? '10m', `${who}: backoff.max`),
+      baseMs: boundedMs(backoff.base ?? '1s', `${who}: backoff.base`, 0, '365d'),
+      capMs: boundedMs(backoff.max ?? '10m', `${who}: backoff.max`, 0, '365d'),
     },
-    timeoutMs: durationMs(timeout, `${who}: timeout`),
+    timeoutMs: boundedMs(timeout, `${who}: timeout`, '1ms', '24d'),
     concurrency,
     shards,
     transaction,

@@ -1,6 +1,7 @@
 /** What may be published, and what is refused before the database sees it. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { z } from 'zod'
 import { decodeData } from '../../src/events/decode.ts'
 import { encodeEvent } from '../../src/events/encode.ts'
 import { event } from '../../src/events/index.ts'
@@ -18,6 +19,60 @@ test('data that JSON does not know is refused, and names the event', () => {
   for (const data of [undefined, () => 1, 10n, circle, Symbol('s')]) {
     assert.throws(() => encode(data), { code: 'SLUICE_INVALID_DATA', message: /event "any"/ })
   }
+})
+
+test('data that JSON would change is refused when it is published, with its place, and not when it is read', () => {
+  const cases: readonly [unknown, RegExp][] = [
+    [{ n: Number.NaN }, /^event "any": n: NaN, which JSON cannot hold$/],
+    [{ list: [1, undefined] }, /list\.1: undefined/],
+    [{ a: [{ m: new Map() }] }, /a\.0\.m: a Map/],
+    [{ f: () => 1 }, /f: a function/],
+    [{ s: Symbol('s') }, /s: a symbol/],
+    [{ toJSON: () => undefined }, /its data: undefined/],
+    [
+      {
+        get broken(): unknown {
+          throw new Error('no such field')
+        },
+      },
+      /its data cannot be written as JSON/,
+    ],
+  ]
+  for (const [data, message] of cases) {
+    assert.throws(() => encode(data), { code: 'SLUICE_INVALID_DATA', message })
+  }
+  const encoded = encode({ gone: undefined, here: 1 })
+  assert.ok(!(encoded instanceof Promise))
+  assert.equal(encoded.body, '{"here":1}')
+})
+
+test('what JSON makes of a Date has to fit the schema as well, which is what readers will ask', async () => {
+  const at = new Date(0)
+  const isDate = z.object({ at: z.date() })
+  assert.throws(() => encodeEvent(event('a', isDate), { data: { at } }, MAX), {
+    code: 'SLUICE_INVALID_DATA',
+    message: /^event "a": at: .*date/,
+  })
+  const later = isDate.refine(() => Promise.resolve(true))
+  await assert.rejects(async () => encodeEvent(event('a', later), { data: { at } }, MAX), {
+    code: 'SLUICE_INVALID_DATA',
+  })
+  const coerced = event('a', z.object({ at: z.coerce.date<string | Date>() }))
+  const encoded = encodeEvent(coerced, { data: { at } }, MAX)
+  assert.ok(!(encoded instanceof Promise))
+  assert.deepEqual(decodeData('a', 1, encoded.body, coerced), { at })
+})
+
+test('a schema that refuses later leaves nothing unhandled where the data is refused at once', async () => {
+  const unhandled = new Set<unknown>()
+  const keep = (reason: unknown): unknown => unhandled.add(reason)
+  process.on('unhandledRejection', keep)
+  const validate = (): Promise<never> => Promise.reject(new Error('too late'))
+  const never = event('a', { '~standard': { version: 1, vendor: 'test', validate } })
+  assert.throws(() => encodeEvent(never, { data: { n: Number.NaN } }, MAX), { code: 'SLUICE_INVALID_DATA' })
+  await new Promise(setImmediate)
+  process.off('unhandledRejection', keep)
+  assert.deepEqual([...unhandled], [])
 })
 
 test('data at the limit is taken, and a byte more is refused with both numbers', () => {
@@ -42,6 +97,8 @@ test('what cannot be stored beside the data is refused', () => {
     { priority: 10 },
     { priority: 1.5 },
     { delay: -1 },
+    { delay: '200000000d' },
+    { delay: Number.MAX_SAFE_INTEGER },
   ]
   for (const options of wrong) {
     assert.throws(() => encode({}, options), { code: 'SLUICE_INVALID_ARGUMENT' }, JSON.stringify(options))
