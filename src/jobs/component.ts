@@ -6,6 +6,7 @@ import type { Component, ComponentContext, Inspection } from '../app/component.t
 import { backoffMs } from '../core/backoff.ts'
 import { hasCode, SluiceError, toError } from '../core/errors.ts'
 import { createJobsApi } from './jobs-api.ts'
+import { checkQueue } from './queue-health.ts'
 import type { Jobs } from './api.ts'
 import { Registry, type Registered } from './registry.ts'
 import type { JobsRuntime } from './runtime.ts'
@@ -15,8 +16,6 @@ import type { JobsConfig } from './section.ts'
 const DRAIN_EXTRA_MS = 4_000
 /** Between two attempts to begin with a handler. */
 const RETRY = { baseMs: 200, capMs: 5_000 } as const
-/** A queue whose claims fail for so long makes the component unhealthy. */
-const STALE_MS = 30_000
 
 export function createJobs(context: ComponentContext<JobsConfig>): Component<Jobs> {
   return new JobsComponent(context)
@@ -68,13 +67,7 @@ class JobsComponent implements Component<Jobs> {
         cause,
       })
     }
-    for (const [queue, facts] of Object.entries(runtime.facts())) {
-      if (facts.failures === 0 || (facts.claimedMsAgo ?? STALE_MS) < STALE_MS) continue
-      throw new SluiceError('SLUICE_UNAVAILABLE', `jobs of the queue "${queue}" cannot be claimed`, {
-        retryable: true,
-        details: { queue, failures: facts.failures },
-      })
-    }
+    for (const [queue, facts] of Object.entries(runtime.facts())) checkQueue(queue, facts)
   }
 
   stopIntake(): Promise<void> {

@@ -5,10 +5,11 @@
  * Hints to workers leave after the commit, never before, and never from inside a transaction.
  */
 import type { AsyncResult } from '../core/async-result.ts'
-import { SluiceError } from '../core/errors.ts'
+import { SluiceError, toError } from '../core/errors.ts'
 import type { Queryable, Transaction } from '../engine/database.ts'
 import type { Engine } from '../engine/engine.ts'
 import { moment } from '../engine/moments.ts'
+import { isRefusal } from '../engine/refusal.ts'
 import { enqueueTasks } from '../engine/tasks/enqueue.ts'
 import type { NewTask } from '../engine/tasks/task.ts'
 import { enqueueUnique, type UniqueTask } from '../engine/tasks/unique.ts'
@@ -36,7 +37,7 @@ export class Enqueuer implements AsyncDisposable {
     this.#engine = engine
     this.#batcher = new Batcher<NewTask, EnqueuedJob>({
       name: `${component}: enqueue`,
-      write: (tasks) => this.#store(tasks),
+      write: (tasks) => this.#storeEach(tasks),
       sizeOf: (task) => task.body.length,
       maxItems: MAX_ITEMS,
       maxBytes: MAX_BYTES,
@@ -116,6 +117,28 @@ export class Enqueuer implements AsyncDisposable {
 
   #add(draft: Draft, queue: number): AsyncResult<EnqueuedJob> {
     return this.#batcher.add({ ...draft, queue })
+  }
+
+  /** Of many callers: what the database refuses of one is halved off from the others, and fails alone. */
+  async #storeEach(tasks: readonly NewTask[]): Promise<readonly (EnqueuedJob | Error)[]> {
+    try {
+      return await this.#store(tasks)
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      if (tasks.length === 1) return [toError(error)]
+      const middle = Math.ceil(tasks.length / 2)
+      const before = await this.#storePart(tasks.slice(0, middle))
+      return [...before, ...(await this.#storePart(tasks.slice(middle)))]
+    }
+  }
+
+  /** What fails later says nothing of what is stored already. */
+  async #storePart(tasks: readonly NewTask[]): Promise<readonly (EnqueuedJob | Error)[]> {
+    try {
+      return await this.#storeEach(tasks)
+    } catch (error) {
+      return tasks.map(() => toError(error))
+    }
   }
 
   async #store(tasks: readonly NewTask[]): Promise<readonly EnqueuedJob[]> {

@@ -3,14 +3,18 @@
  * statement for many items, and no delay for the first.
  *
  * What is written must bear being written twice: a write that fails is repeated, with growing pauses, until it succeeds
- * or `drop` is called.
+ * or `drop` is called. Items that the database refuses for what they are would fail so for ever, and all others with
+ * them: such a write is made in halves, down to the one that is refused, which `refused` ends in another way.
  */
 import { backoffMs } from '../core/backoff.ts'
 import type { Clock, Timer } from '../core/clock.ts'
 import { toError } from '../core/errors.ts'
+import { isRefusal } from '../engine/refusal.ts'
 
 export interface GatherOptions<T> {
   readonly write: (items: readonly T[]) => Promise<void>
+  /** Ends an item that is refused by itself. It is done with when this resolves; where it rejects, all of it is repeated. */
+  readonly refused: (item: T, error: Error) => Promise<void>
   /** Items of one write, at most. */
   readonly maxItems: number
   readonly clock: Clock
@@ -27,8 +31,11 @@ export class Gather<T> {
   #waiting: T[] = []
   /** Those of the write under way or to be repeated. */
   #writing: readonly T[] = []
+  /** Parts of a refused write, which follow that one. */
+  #parts: readonly (readonly T[])[] = []
   #scheduled = false
   #failures = 0
+  #failingSince: number | undefined
   #retry: Timer | undefined
   #idle: PromiseWithResolvers<void> | undefined
   #dropped = false
@@ -39,11 +46,16 @@ export class Gather<T> {
 
   /** Items that are not written yet. */
   get length(): number {
-    return this.#waiting.length + this.#writing.length
+    return this.#waiting.length + this.#writing.length + this.#parts.flat().length
   }
 
   get items(): readonly T[] {
-    return [...this.#writing, ...this.#waiting]
+    return [...this.#writing, ...this.#parts.flat(), ...this.#waiting]
+  }
+
+  /** Monotonic time of the first of the failures in a row that last until now. */
+  get failingSince(): number | undefined {
+    return this.#failingSince
   }
 
   add(item: T): void {
@@ -66,6 +78,8 @@ export class Gather<T> {
     this.#dropped = true
     this.#waiting = []
     this.#writing = []
+    this.#parts = []
+    this.#failingSince = undefined
     this.#retry?.cancel()
     this.#settle()
   }
@@ -85,23 +99,47 @@ export class Gather<T> {
   }
 
   async #write(): Promise<void> {
-    const { write, onFailure, clock, random } = this.#options
+    const { onFailure, clock, random } = this.#options
     const items = this.#writing
     try {
-      await write(items)
+      await this.#try(items)
     } catch (error) {
       if (this.#writing !== items) return
+      if (isRefusal(error) && items.length > 1) return this.#halve(items)
       onFailure(toError(error))
       this.#failures += 1
+      this.#failingSince ??= clock.monotonic()
       const wait = backoffMs(this.#failures, random(), RETRY)
       this.#retry = clock.setTimer(() => void this.#write(), wait)
       return
     }
     if (this.#writing !== items) return
     this.#failures = 0
-    this.#writing = []
-    if (this.#waiting.length > 0) this.#start()
+    this.#failingSince = undefined
+    const [next = [], ...parts] = this.#parts
+    this.#writing = next
+    this.#parts = parts
+    if (next.length > 0) void this.#write()
+    else if (this.#waiting.length > 0) this.#start()
     else this.#settle()
+  }
+
+  async #try(items: readonly T[]): Promise<void> {
+    const { write, refused } = this.#options
+    try {
+      await write(items)
+    } catch (error) {
+      const [item] = items
+      if (item === undefined || items.length > 1 || !isRefusal(error) || this.#dropped) throw error
+      await refused(item, toError(error))
+    }
+  }
+
+  #halve(items: readonly T[]): void {
+    const middle = Math.ceil(items.length / 2)
+    this.#writing = items.slice(0, middle)
+    this.#parts = [items.slice(middle), ...this.#parts]
+    void this.#write()
   }
 
   #settle(): void {

@@ -65,15 +65,15 @@ class PoolSource implements TaskSource {
   async done(on: Queryable, tasks: readonly DoneTask[], lease: Lease): Promise<ReadonlySet<string>> {
     const kept = tasks.filter(isKept)
     const inLots = tasks.filter((task) => isInLot(task) && !isKept(task))
-    const ours = await this.#ackLots(on, inLots, lease)
-    if (inLots.length === tasks.length) return ours
+    if (inLots.length === tasks.length) return this.#ackLots(on, inLots, lease)
     const gone = new Set(inLots)
     const rest = tasks.filter((task) => !isKept(task) && !gone.has(task))
     const others = [
       ...(kept.length === 0 ? [] : await keepResults(on, kept, lease.id)),
       ...(rest.length === 0 ? [] : await ackTasks(on, rest, lease.id)),
     ]
-    return new Set([...ours, ...others])
+    // Counted, so that they must not be written twice because others were refused.
+    return new Set([...(await this.#ackLots(on, inLots, lease)), ...others])
   }
 
   async fail(on: Queryable, tasks: readonly Failed[], lease: Lease): Promise<readonly FailedAnswer[]> {

@@ -1,6 +1,7 @@
 /** Queues as a whole: pause and resume, and what there is in each. */
 import { nearest } from '../../config/nearest.ts'
 import { SluiceError } from '../../core/errors.ts'
+import { storedText } from '../../core/stored-text.ts'
 import type { EngineDatabase } from '../../engine/database.ts'
 import type { Engine } from '../../engine/engine.ts'
 import { IS_JOBS } from '../../engine/tasks/lone.ts'
@@ -19,7 +20,7 @@ export async function pauseQueue(
   const row = await engine.db.queryOne<{ id: number }>(
     `update sluice.queue q set paused_at = coalesce(paused_at, clock_timestamp()), paused_why = $2
      where name = $1 and ${IS_JOBS} returning id`,
-    [queue, reason?.slice(0, MAX_REASON) ?? null],
+    [queue, reason === undefined ? null : storedText(reason, MAX_REASON)],
     { idempotent: true, label: 'sluice.pause' },
   )
   if (row === undefined) throw await unknownQueue(engine.db, 'pause', queue, whereNamesAre)

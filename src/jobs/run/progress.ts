@@ -1,6 +1,7 @@
 /** Progress of running jobs on its way to the database: the newest of each, all of a second in one statement. */
 import type { Timer } from '../../core/clock.ts'
 import { toError } from '../../core/errors.ts'
+import { storedText } from '../../core/stored-text.ts'
 import { STATEMENT_TIMEOUT_MS } from '../../engine/database.ts'
 import type { Engine } from '../../engine/engine.ts'
 import type { JobRun } from './job-run.ts'
@@ -35,7 +36,7 @@ export class ProgressWriter {
 
   report({ id, attempt, ends }: JobRun, fraction: number, note: string | undefined): void {
     if (this.#closed) return
-    const text = note?.replaceAll('\0', '').slice(0, MAX_NOTE).toWellFormed()
+    const text = note === undefined ? undefined : storedText(note, MAX_NOTE)
     this.#reports.set(id, {
       id,
       attempt,

@@ -12,7 +12,7 @@ import { SluiceError, toError } from '../../core/errors.ts'
 import type { Failed } from '../../engine/tasks/finish.ts'
 import { moment } from '../../engine/moments.ts'
 import type { Lease } from '../../engine/worker/worker.ts'
-import { LogLimit } from '../../telemetry/log-limit.ts'
+import { failureLog, LogLimit } from '../../telemetry/log-limit.ts'
 import type { SourceHost, TaskSource } from '../source.ts'
 import { Dispatch, UNKNOWN_MIN_MS } from './dispatch.ts'
 import { Ends } from './ends.ts'
@@ -42,11 +42,13 @@ export class QueueRunner {
   readonly #rest: Rest
   readonly #heldCheck: HeldCheck
   readonly #log: LogLimit
+  readonly #tellRefused: ReturnType<typeof failureLog>
   readonly #off: (() => void)[] = []
   #ends: readonly Ends[] = []
   #lease: Lease | undefined
   #failures = 0
   #late = 0
+  #refused = 0
   #restarts = 0
   #claimedAt: number | undefined
   #turnedAt = 0
@@ -69,6 +71,7 @@ export class QueueRunner {
     })
     this.#heldCheck = new HeldCheck(engine)
     this.#log = new LogLimit(engine.clock, LOG_EVERY_MS)
+    this.#tellRefused = failureLog(options.log, engine.clock)
     const host: SourceHost = {
       engine,
       queueId,
@@ -103,6 +106,8 @@ export class QueueRunner {
       restarts: this.#restarts,
       unknown: this.#dispatch.unknown,
       late: this.#late,
+      refused: this.#refused,
+      unstoredMs: this.#unstoredMs(),
     }
   }
 
@@ -214,6 +219,7 @@ export class QueueRunner {
         new Ends(source, lease, {
           engine,
           onFailure: (error) => this.#report(error, 'ends of jobs could not be stored'),
+          onRefused: (id, error) => this.#refuse(id, error),
           onFailed: (dead, delayMs) => this.#failed(dead, delayMs),
           onLost: (count) => void (this.#late += count),
           onReleased: () => engine.wake.signal(`q${queueId}`),
@@ -299,6 +305,19 @@ export class QueueRunner {
     yield* this.#stations.ids()
     yield* this.#suspects.ids()
     for (const ends of this.#ends) yield* ends.ids()
+  }
+
+  #refuse(id: string, error: Error): void {
+    this.#refused += 1
+    const fields = { err: error, queue: this.queueName, jobId: id }
+    this.#tellRefused('end', fields, 'the database refused the end of a job, which has failed for that')
+  }
+
+  #unstoredMs(): number | undefined {
+    const since = this.#ends.flatMap((ends) => ends.failingSince ?? [])
+    return since.length === 0
+      ? undefined
+      : Math.round(this.#options.engine.clock.monotonic() - Math.min(...since))
   }
 
   #report(error: Error, what: string): void {

@@ -31,4 +31,8 @@ export interface RunnerFacts {
   readonly unknown: number
   /** Ends that came too late: the tasks were no longer ours. */
   readonly late: number
+  /** Ends that the database refused for what is in them, so that their jobs were failed. */
+  readonly refused: number
+  /** Milliseconds for which ends have failed to be stored; undefined where they are. */
+  readonly unstoredMs: number | undefined
 }
