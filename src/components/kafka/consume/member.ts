@@ -64,6 +64,7 @@ export class Member {
   #watch: Timer | undefined
   #failed = false
   #opened = false
+  #opening: Promise<RawStream> | undefined
   #identity = { memberId: '', generation: -1 }
   #swapping: Promise<void> | undefined
   #swapAgain = false
@@ -102,7 +103,10 @@ export class Member {
   /** Resolves when it is a member and reads. */
   async open(signal: AbortSignal): Promise<void> {
     try {
-      const stream = await waitOrAbort(this.#openStream(), signal)
+      this.#opening = this.#openStream()
+      const stream = await waitOrAbort(this.#opening, signal)
+      // Closed meanwhile.
+      if (this.#failed) return
       this.#opened = true
       this.#assigned(false)
       this.#read(stream)
@@ -148,14 +152,7 @@ export class Member {
   async #leave(): Promise<void> {
     // A stream that is being opened may join once more, and nothing would leave again.
     await this.#swapping
-    // Nor does the driver end a join that is under way: it would send heartbeats for ever.
-    const { clock } = this.#options
-    for (
-      let waited = 0;
-      this.#opened && !this.#consumer.isActive() && waited < JOIN_LIMIT_MS;
-      waited += JOIN_STEP_MS
-    )
-      await clock.sleep(JOIN_STEP_MS, { keepAlive: false })
+    await this.#joined()
     for (let tries = 1; ; tries++) {
       try {
         await this.#consumer.close(true)
@@ -165,6 +162,16 @@ export class Member {
         await this.#options.clock.sleep(CLOSE_AGAIN_MS, { keepAlive: false })
       }
     }
+  }
+
+  /** The driver does not end a join that is under way either: it would send heartbeats for ever. */
+  async #joined(): Promise<void> {
+    const { clock } = this.#options
+    let isOpening = !this.#opened && this.#opening !== undefined
+    this.#opening?.catch(() => {}).finally(() => (isOpening = false))
+    const joins = (): boolean => (this.#opened ? !this.#consumer.isActive() : isOpening)
+    for (let waited = 0; joins() && waited < JOIN_LIMIT_MS; waited += JOIN_STEP_MS)
+      await clock.sleep(JOIN_STEP_MS, { keepAlive: false })
   }
 
   /**
