@@ -10,9 +10,7 @@ import { randomUUID } from 'node:crypto'
 import type { ComponentContext } from '../app/component.ts'
 import type { Postgres, Transaction } from '../components/postgres/api.ts'
 import { Alarm } from '../core/alarm.ts'
-import { backoffMs } from '../core/backoff.ts'
-import { hasCode, SluiceError, toError } from '../core/errors.ts'
-import { STATEMENT_TIMEOUT_MS } from '../engine/database.ts'
+import { SluiceError, toError } from '../core/errors.ts'
 import { engineOf, releaseEngine, type Engine } from '../engine/engine.ts'
 import { letGoWhenIdle } from '../engine/let-go.ts'
 import { moment } from '../engine/moments.ts'
@@ -23,9 +21,10 @@ import type { Entry, Plan } from './entry.ts'
 import { Expressions } from './expressions.ts'
 import type { LocalOptions } from './local.ts'
 import type { Invoke, Outcome } from './runner.ts'
+import { RunEnds } from './run-ends.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { CronConfig } from './section.ts'
-import { FINISH, FREE_LOST, GIVE_BACK, PRUNE, RETRY, UNTIL_NEXT } from './statements.ts'
+import { FINISH, FREE_LOST, GIVE_BACK, PRUNE, UNTIL_NEXT } from './statements.ts'
 import { takeTurn, type Claimed } from './turn.ts'
 import { TurnHealth } from './turn-health.ts'
 
@@ -37,8 +36,6 @@ export interface ClusterOptions extends LocalOptions {
 
 export const TOPIC = 'cron'
 const LEAST_WAIT_MS = 20
-const BACKOFF = { baseMs: 1_000, capMs: 60_000 } as const
-const AGAIN_MS = 1_000
 
 export class ClusterScheduler implements Scheduler {
   readonly #options: ClusterOptions
@@ -51,6 +48,7 @@ export class ClusterScheduler implements Scheduler {
   readonly #calls: ClusterCalls
   readonly #expressions: Expressions
   readonly #health: TurnHealth
+  readonly #ends: RunEnds
   readonly #stopping = new AbortController()
   #loop: Promise<void> | undefined
   #offHint: (() => void) | undefined
@@ -65,6 +63,7 @@ export class ClusterScheduler implements Scheduler {
     this.#calls = new ClusterCalls(this.#engine)
     this.#expressions = new Expressions(clock, log, options.metrics.unreadable)
     this.#health = new TurnHealth(clock, log, options.pollMs)
+    this.#ends = new RunEnds({ db, clock, random, log, isOver: () => this.#released })
     this.#alarm = new Alarm(clock)
   }
 
@@ -79,6 +78,7 @@ export class ClusterScheduler implements Scheduler {
 
   async check(signal: AbortSignal): Promise<void> {
     this.#health.check()
+    this.#ends.check()
     await this.#engine.tables.check(signal)
   }
 
@@ -239,35 +239,13 @@ export class ClusterScheduler implements Scheduler {
     }
   }
 
-  /** Writes the end down, as often as it takes while this process holds its lease. */
   async #finish(entry: Entry, run: Claimed, lease: Lease, outcome: Outcome): Promise<void> {
-    const { clock, log, historySize, context } = this.#options
-    const { db } = this.#engine
-    const options = { label: 'sluice.cron.finish', timeout: STATEMENT_TIMEOUT_MS }
-    const failed = outcome.state === 'failed'
-    const again = failed && run.attempt <= entry.retries
-    const error = failed ? outcome.error : null
-    const wait = backoffMs(run.attempt, context.random(), BACKOFF)
-    for (;;) {
-      try {
-        const written = await (again
-          ? db.query(RETRY, [run.id, lease.id, wait, error], options)
-          : db.query(FINISH, [run.id, lease.id, outcome.state, error], options))
-        if (written.length === 0 && !entry.transaction)
-          log.warn(
-            { schedule: run.name, run: run.id },
-            'a run ended that was taken for lost: its end does not count',
-          )
-        break
-      } catch (thrown) {
-        if (lease.signal.aborted || this.#released) throw thrown
-        if (hasCode(thrown, 'SLUICE_CLOSED')) throw thrown
-        await clock.sleep(AGAIN_MS, { signal: lease.signal })
-      }
-    }
+    await this.#ends.write(entry, run, lease, outcome)
     moment('cron.finished', 1)
     this.#engine.wake.signal(TOPIC)
-    await db.execute(PRUNE, [run.name, historySize], { label: 'sluice.cron.prune' })
+    await this.#engine.db.execute(PRUNE, [run.name, this.#options.historySize], {
+      label: 'sluice.cron.prune',
+    })
   }
 
   /** Tells the database of new schedules; those that it knows stay what others made of them since. */

@@ -7,8 +7,8 @@ import type { ComponentBase } from '../app/component.ts'
 import { deriveController, onAbort } from '../core/abort.ts'
 import type { Clock } from '../core/clock.ts'
 import { SluiceError, toError } from '../core/errors.ts'
+import { errorText } from '../engine/error-text.ts'
 import type { Logger } from '../telemetry/log.ts'
-import { redactText } from '../telemetry/redact.ts'
 import type { Transaction } from '../components/postgres/api.ts'
 import type { Entry } from './entry.ts'
 import type { CronMetrics } from './metrics.ts'
@@ -36,7 +36,6 @@ export type Invoke = (
 const WITHOUT_TRANSACTION: Invoke = (call) => call(undefined)
 /** For functions that heed their signal; others are left behind. */
 const ABORT_GRACE_MS = 1_000
-const MAX_ERROR = 2_000
 
 export class Runner {
   readonly #base: ComponentBase
@@ -73,6 +72,7 @@ export class Runner {
     this.#running.set(name, this.running(name) + 1)
     const work = this.#scope
       .runInAsyncScope(() => this.#run(request, invoke))
+      .catch(failed)
       .then((outcome) => {
         const left = this.running(name) - 1
         if (left === 0) this.#running.delete(name)
@@ -129,11 +129,14 @@ export class Runner {
       )
       return { state: 'done' }
     } catch (error) {
-      const thrown = toError(error)
-      log.error({ err: thrown }, `a run of "${entry.name}" failed`)
-      return { state: 'failed', error: redactText(thrown.message).slice(0, MAX_ERROR), thrown }
+      log.error({ err: toError(error) }, `a run of "${entry.name}" failed`)
+      return failed(error)
     } finally {
       release()
     }
   }
+}
+
+function failed(error: unknown): Outcome {
+  return { state: 'failed', error: errorText(error), thrown: toError(error) }
 }

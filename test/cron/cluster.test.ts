@@ -201,7 +201,7 @@ test(
     assert.deepEqual(await statesOf(node.api, 'good'), ['done'])
     const [bad] = await node.api.history('bad')
     assert.equal(bad?.state, 'failed')
-    assert.equal(bad?.error, 'too late')
+    assert.equal(bad?.error, 'Error: too late')
   },
 )
 
@@ -226,7 +226,7 @@ test('a run that fails is retried as often as it may be, then failed', options, 
   assert.deepEqual(attempts, [1, 2])
   const [run] = await node.api.history('flaky')
   assert.equal(run?.state, 'failed')
-  assert.equal(run?.error, 'attempt 2')
+  assert.equal(run?.error, 'Error: attempt 2')
 })
 
 test('close waits for runs and writes their end down', options, async () => {
