@@ -65,7 +65,7 @@ export interface AuditFilter {
 export interface AuditPage {
   /** The newest first. */
   readonly records: readonly AuditRecord[]
-  /** For `after`; undefined on the last page. */
+  /** For `after`, also when the retention has deleted records meanwhile; undefined on the last page. */
   readonly next: string | undefined
 }
 

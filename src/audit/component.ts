@@ -20,6 +20,11 @@ interface Row extends Hashed {
   readonly id: string
 }
 
+interface PlacedRow extends Row {
+  /** For `after`. */
+  readonly place: string
+}
+
 export function createAudit(context: ComponentContext<AuditConfig>): Component<Audit> {
   const { base, config, name } = context
   const limits: OperationLimits = {
@@ -60,9 +65,12 @@ export function createAudit(context: ComponentContext<AuditConfig>): Component<A
           const { db } = open().engine
           const { queryOf } = await import('./query.ts')
           const { sql, params, limit } = queryOf(filter)
-          const rows = await db.query<Row>(sql, params, { label: 'sluice.audit.query', signal: call.signal })
+          const rows = await db.query<PlacedRow>(sql, params, {
+            label: 'sluice.audit.query',
+            signal: call.signal,
+          })
           const records = rows.slice(0, limit).map(recordOf)
-          return { records, next: rows.length > limit ? records.at(-1)?.id : undefined }
+          return { records, next: rows.length > limit ? rows[limit - 1]?.place : undefined }
         },
         { signal: filter.signal },
       )
@@ -111,6 +119,6 @@ export function createAudit(context: ComponentContext<AuditConfig>): Component<A
   }
 }
 
-function recordOf(row: Row): AuditRecord {
+function recordOf({ place: _place, ...row }: PlacedRow): AuditRecord {
   return { ...row, subject: row.subject ?? undefined, chain: row.chain ?? undefined }
 }

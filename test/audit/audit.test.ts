@@ -67,7 +67,36 @@ test('records are gathered, stored with their values, and found page by page', o
   )
   assert.deepEqual((await a.api.query({ to: new Date(0) })).records, [])
   await assert.rejects(a.api.query({ limit: 0 }), { code: 'SLUICE_INVALID_ARGUMENT' })
-  await assert.rejects(a.api.query({ after: '1; drop' }), { code: 'SLUICE_INVALID_ARGUMENT' })
+  for (const after of ['1; drop', '1-', '-1', '1-2-3', `1-${'9'.repeat(19)}`])
+    await assert.rejects(a.api.query({ after }), { code: 'SLUICE_INVALID_ARGUMENT' })
+})
+
+test('paging goes on where the record that a page ended with was deleted meanwhile', options, async () => {
+  await using own = await durableDatabase()
+  await using a = await open(own.dsn)
+  // In one statement, so that they have one time: then their ids decide.
+  await a.db.execute(
+    `insert into sluice.audit (actor, action, at) select 'ann', 'a' || n, timestamptz '2026-03-29 02:30:00.123457+02'
+     from generate_series(1, 3) n union all select 'ann', 'a0', timestamptz '2026-03-29 02:30:00.123456+02'`,
+  )
+  const actions: string[] = []
+  let after: string | undefined
+  do {
+    const { records, next } = await a.api.query({ limit: 1, after })
+    actions.push(...records.map(({ action }) => action))
+    assert.deepEqual(Object.keys(records[0]!).includes('place'), false)
+    // What an older version answered, while the record is there.
+    const [newer] = (await a.api.query({ limit: 1, after: records[0]!.id })).records
+    const id = records[0]!.id
+    await a.db.transaction(async (tx) => {
+      await tx.query(`select set_config('sluice.audit_retention', 'on', true)`)
+      await tx.execute('delete from sluice.audit where id = $1', [id])
+    })
+    const following = next === undefined ? [] : (await a.api.query({ limit: 1, after: next })).records
+    assert.equal(following[0]?.id, newer?.id)
+    after = next
+  } while (after !== undefined)
+  assert.deepEqual(actions, ['a3', 'a2', 'a1', 'a0'])
 })
 
 test('a record commits with its transaction, and a rolled back one records nothing', options, async () => {
