@@ -1,7 +1,9 @@
 /** What this process subscribes to, and where it stands, written down in its row of sluice.worker, where others look. */
 import { toError } from '../core/errors.ts'
+import type { EngineDatabase } from '../engine/database.ts'
 import type { Engine } from '../engine/engine.ts'
 import { announceReaders, type Announced } from '../engine/log/reads.ts'
+import { isRefusal, refusalText } from '../engine/refusal.ts'
 import type { Logger } from '../telemetry/log.ts'
 
 export class Announcement {
@@ -56,11 +58,24 @@ export class Announcement {
     while (this.#isStale && worker.lease !== undefined) {
       this.#isStale = false
       try {
-        await announceReaders(db, worker.lease.id, this.#component, this.#announced())
+        await this.#announce(db, worker.lease.id)
       } catch (error) {
         this.#isStale = true
         throw error
       }
+    }
+  }
+  /** Where a text is refused, without the texts: others rely on the rest. */
+  async #announce(db: EngineDatabase, worker: string): Promise<void> {
+    const { reads, stands } = this.#announced()
+    try {
+      await announceReaders(db, worker, this.#component, { reads, stands })
+    } catch (error) {
+      if (!isRefusal(error) || stands.length === 0) throw error
+      this.#log.error({ err: toError(error) }, 'the errors that shards stand in front of cannot be told')
+      const text = refusalText('the error of a delivery', error)
+      const told = stands.map((stand) => ({ ...stand, error: text }))
+      await announceReaders(db, worker, this.#component, { reads, stands: told })
     }
   }
 }

@@ -5,11 +5,13 @@
 import { backoffMs } from '../core/backoff.ts'
 import { hasCode } from '../core/errors.ts'
 import { errorText } from '../engine/error-text.ts'
+import type { Transaction } from '../engine/database.ts'
 import { letGoWhenIdle } from '../engine/let-go.ts'
 import { moveCursors } from '../engine/log/cursor.ts'
-import { spillEvents, type Spilled } from '../engine/log/spill.ts'
+import { spillApart, spillEvents, type Spilled } from '../engine/log/spill.ts'
 import type { Position } from '../engine/log/window.ts'
 import { moment } from '../engine/moments.ts'
+import { isRefusal } from '../engine/refusal.ts'
 import type { Outcome } from './attempt.ts'
 import { leaseLost, type Cursor } from './cursor.ts'
 import type { StoredEvent } from './decode.ts'
@@ -253,10 +255,7 @@ export class Delivery {
         why: isDead ? errorText(error) : undefined,
       })
     }
-    const made =
-      behind === undefined
-        ? await spillEvents(engine.db, row.queue, this.#cursor.owner, spilled)
-        : await this.#spillAndMove(spilled, behind)
+    const made = await this.#store(spilled, behind)
     if (made === undefined) throw leaseLost(spec.name, this.#cursor.owner.shard)
     if (parked !== undefined) {
       for (const { row: each, ordered, why } of spilled) {
@@ -268,27 +267,47 @@ export class Delivery {
     engine.wake.signal(`q${row.queue}`)
   }
 
+  async #store(
+    spilled: readonly Spilled[],
+    behind: Position | undefined,
+  ): Promise<ReadonlySet<string> | undefined> {
+    const { engine, row, spec, log } = this.#parts
+    const { owner } = this.#cursor
+    try {
+      if (behind === undefined) return await spillEvents(engine.db, row.queue, owner, spilled)
+      return await this.#spillAndMove(behind, (tx) => spillEvents(tx, row.queue, owner, spilled))
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+    }
+    // It would be refused each time, and the shard would stand here for ever.
+    const apart = (tx: Transaction): Promise<ReadonlySet<string> | undefined> =>
+      spillApart(tx, row.queue, owner, spilled, (each, error) =>
+        log.error({ err: error, subscription: spec.name, eventId: each.row.id }, REFUSED),
+      )
+    if (behind !== undefined) return this.#spillAndMove(behind, apart)
+    return engine.db.transaction(apart, { label: 'sluice.spill', signal: this.#signal })
+  }
+
   /**
    * Both or neither. With the cursor before them, whoever has the shard next would read them again, and by then their
    * tasks may be done: an effect in a transaction would be there twice.
    */
   async #spillAndMove(
-    spilled: readonly Spilled[],
     behind: Position,
+    spill: (tx: Transaction) => Promise<ReadonlySet<string> | undefined>,
   ): Promise<ReadonlySet<string> | undefined> {
-    const { engine, row } = this.#parts
-    const { owner } = this.#cursor
+    const { engine } = this.#parts
     // A write that is on its way would set the cursor back.
     await this.#cursor.settle()
     const made = await engine.db.transaction(
       async (tx) => {
-        const tasks = await spillEvents(tx, row.queue, owner, spilled)
+        const tasks = await spill(tx)
         if (tasks === undefined) return undefined
         const [[moved]] = await Promise.all([
           moveCursors(tx, [this.#cursor.moveTo(behind)]),
           letGoWhenIdle(tx),
         ])
-        if (moved !== true) throw leaseLost(this.#parts.spec.name, owner.shard)
+        if (moved !== true) throw leaseLost(this.#parts.spec.name, this.#cursor.owner.shard)
         return tasks
       },
       { label: 'sluice.spill', signal: this.#signal },
@@ -301,6 +320,7 @@ export class Delivery {
 /** Those without an error only wait behind others, or may have been under way in a process that died. */
 type Pending = Omit<Failure, 'error'> & { readonly error: Error | undefined }
 
+const REFUSED = 'the error of an event was refused by the database, which has taken a text in its place'
 const DEAD = 'an event could not be delivered, and is a dead letter now'
 
 /** Of the attempts of each event; of many the last. */

@@ -8,6 +8,7 @@ import { backoffMs } from '../core/backoff.ts'
 import { hasCode, SluiceError, toError } from '../core/errors.ts'
 import { errorText } from '../engine/error-text.ts'
 import { letGoWhenIdle } from '../engine/let-go.ts'
+import { writeApart } from '../engine/log/apart.ts'
 import type { CursorOwner } from '../engine/log/cursor.ts'
 import {
   claimParked,
@@ -17,6 +18,7 @@ import {
   type ParkedEnd,
   type ParkedTask,
 } from '../engine/log/parked.ts'
+import { refusalText } from '../engine/refusal.ts'
 import { levelOf } from '../engine/repeated.ts'
 import { eventOfTask, notRead } from './retries.ts'
 import type { SubscriberParts } from './parts.ts'
@@ -127,11 +129,25 @@ export class ParkedKeys {
     const ends = await Promise.all(tasks.map((task) => this.#try(task, signal)))
     const written = ends.filter((end) => end !== undefined)
     if (written.length > 0) {
-      const gone = await endParked(engine.db, this.#cursor, written)
-      for (const { id, key } of tasks) if (gone.has(id)) this.#left(key)
+      const gone = await this.#write(written)
+      for (const { id, key } of tasks) if (gone.some((ids) => ids.has(id))) this.#left(key)
     }
     signal.throwIfAborted()
     return tasks.length
+  }
+
+  /** Ids of those that wait no more. One that is refused would take the ends of the others along, and they would run again. */
+  #write(ends: readonly ParkedEnd[]): Promise<readonly ReadonlySet<string>[]> {
+    const { engine, log, spec } = this.#parts
+    const write = (some: readonly ParkedEnd[]): Promise<ReadonlySet<string>> =>
+      endParked(engine.db, this.#cursor, some)
+    return writeApart(ends, write, (end, error) => {
+      log.error(
+        { err: error, subscription: spec.name },
+        'the error of a parked delivery was refused by the database, which has taken a text in its place',
+      )
+      return write([{ ...end, error: refusalText('the error of a delivery', error) }])
+    })
   }
 
   /** Undefined where the end is written already. */

@@ -13,6 +13,8 @@ import { deriveController, onAbort } from '../core/abort.ts'
 import type { Timer } from '../core/clock.ts'
 import { toError } from '../core/errors.ts'
 import type { Engine } from '../engine/engine.ts'
+import { writeApart } from '../engine/log/apart.ts'
+import { refusalText } from '../engine/refusal.ts'
 import { levelOf } from '../engine/repeated.ts'
 import { claimTasks } from '../engine/tasks/claim.ts'
 import { ClaimPosition } from '../engine/tasks/claim-position.ts'
@@ -219,13 +221,26 @@ export class TaskLoop {
       if (done.length > 0) await ackTasks(engine.db, done, lease.id)
     })
     await this.#until(lease, async () => {
-      if (failed.length > 0) await failTasks(engine.db, failed, lease.id)
+      if (failed.length > 0) await this.#fail(failed, lease)
     })
     await this.#until(lease, async () => {
       if (released.length > 0) await releaseTasks(engine.db, released, lease.id)
     })
     await this.#until(lease, async () => {
       if (left.length > 0) await releaseTasks(engine.db, left, lease.id, LEFT_MS)
+    })
+  }
+
+  /** One that is refused would be each time, and keep the others from their ends. */
+  async #fail(tasks: readonly Failed[], lease: Lease): Promise<void> {
+    const { engine, log } = this.#options
+    const write = (some: readonly Failed[]): Promise<unknown> => failTasks(engine.db, some, lease.id)
+    await writeApart(tasks, write, (task, error) => {
+      log.error(
+        { err: error },
+        'the error of a delivery was refused by the database, which has taken a text in its place',
+      )
+      return write([{ ...task, error: refusalText('the error of a delivery', error) }])
     })
   }
 

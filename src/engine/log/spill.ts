@@ -3,7 +3,9 @@
  * no attempt is left. A task is unique by
  * the event, so that one which is read again after a crash makes no second one.
  */
-import { STATEMENT_TIMEOUT_MS, type Queryable } from '../database.ts'
+import { STATEMENT_TIMEOUT_MS, type Queryable, type Transaction } from '../database.ts'
+import { refusalText } from '../refusal.ts'
+import { writeApart } from './apart.ts'
 import type { CursorOwner } from './cursor.ts'
 import type { EventRow } from './window.ts'
 
@@ -97,4 +99,35 @@ export async function spillEvents(
     { label: 'sluice.spill', idempotent: false, timeout: STATEMENT_TIMEOUT_MS },
   )
   return answer?.held === true ? new Set(answer.made.map((uniq) => uniq.slice(1))) : undefined
+}
+
+/** The same where the database refused them together: one that it refuses by itself is written without the texts of its errors. */
+export async function spillApart(
+  tx: Transaction,
+  queue: number,
+  cursor: CursorOwner,
+  events: readonly Spilled[],
+  onRefused: (event: Spilled, error: Error) => void,
+): Promise<ReadonlySet<string> | undefined> {
+  const spill = (some: readonly Spilled[]): Promise<ReadonlySet<string> | undefined> =>
+    tx.transaction((part) => spillEvents(part, queue, cursor, some))
+  const answers = await writeApart(events, spill, (event, error) => {
+    onRefused(event, error)
+    return spill([withoutTexts(event, refusalText('the error of a delivery', error))])
+  })
+  const made = new Set<string>()
+  for (const ids of answers) {
+    if (ids === undefined) return undefined
+    for (const id of ids) made.add(id)
+  }
+  return made
+}
+
+/** As many errors as there were: what has fewer than attempts is taken for one that ended its process. */
+function withoutTexts(event: Spilled, text: string): Spilled {
+  return {
+    ...event,
+    errors: event.errors.map(({ attempt }) => ({ attempt, error: text })),
+    why: event.why === undefined ? undefined : text,
+  }
 }
