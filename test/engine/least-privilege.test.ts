@@ -41,7 +41,8 @@ async function place(): Promise<Place> {
       .replaceAll(new RegExp(`\\bdatabase ${app}\\b`, 'g'), `database ${database}`),
   )
   stack.defer(async () => {
-    for (const role of [owner, app]) await admin.api.script(`drop owned by ${role} cascade; drop role ${role}`)
+    for (const role of [owner, app])
+      await admin.api.script(`drop owned by ${role} cascade; drop role ${role}`)
   })
   const owned = stack.move()
   return {
