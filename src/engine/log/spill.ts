@@ -34,6 +34,10 @@ export interface SpilledHead {
   readonly head: string | null
 }
 
+/** The most that the column holds: what stands in front of something that is away for days has more attempts. */
+const MAX_ATTEMPT = 32_767
+const stored = (attempt: number): number => Math.min(attempt, MAX_ATTEMPT)
+
 const ERRORS = `(select jsonb_agg(jsonb_build_object('at', clock_timestamp(), 'attempt', f.attempt, 'error', left(f.error, 4000)))
       from json_to_recordset(a.errors) as f(attempt smallint, error text))`
 
@@ -82,14 +86,14 @@ export async function spillEvents(
     return {
       n,
       topic,
-      attempt,
-      max_attempt: maxAttempt,
+      attempt: stored(attempt),
+      max_attempt: stored(maxAttempt),
       delay: delayMs,
       key: ordered ? row.key : null,
       uniq: `e${row.id}`,
       body: row.body,
       head: JSON.stringify(head),
-      errors,
+      errors: errors.map((each) => ({ ...each, attempt: stored(each.attempt) })),
       why,
     }
   })
