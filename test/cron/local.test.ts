@@ -193,8 +193,8 @@ suite('in this process', () => {
     assert.deepEqual(
       bad.map(({ state, error }) => [state, error]),
       [
-        ['failed', 'no such host, password=***'],
-        ['failed', 'no such host, password=***'],
+        ['failed', 'Error: no such host, password=***'],
+        ['failed', 'Error: no such host, password=***'],
       ],
     )
     const slow = await open_.api.history('slow')

@@ -39,3 +39,20 @@ test('it never throws', () => {
     }),
   )
 })
+
+test('what is no error is told once, and so is what is its own cause; parts that throw are left out', () => {
+  assert.equal(errorText(undefined), 'Error: non-error thrown: undefined')
+  assert.equal(errorText(null), 'Error: non-error thrown: null')
+  assert.equal(errorText('text'), 'Error: non-error thrown: text')
+  const own = new Error('own')
+  own.cause = own
+  assert.equal(errorText(own), 'Error: own')
+  const trapped = new Error('x')
+  Object.defineProperty(trapped, 'message', {
+    get() {
+      throw new Error('trap')
+    },
+  })
+  assert.equal(errorText(trapped), 'Error: unknown')
+  assert.equal(errorText(new Error('outer', { cause: trapped })), 'Error: outer\ncaused by Error: unknown')
+})

@@ -152,6 +152,22 @@ test(
   },
 )
 
+test('an error of which no part can be read is the end of its job all the same', options, async () => {
+  await using it = await testJobs()
+  const parts = ['name', 'message', 'stack', 'cause', 'code']
+  it.jobs.handle(Work, ({ data }) => {
+    const get = (): never => {
+      throw new Error('trap')
+    }
+    return Promise.reject(Object.defineProperty(new Error('x'), parts[data]!, { get }))
+  })
+  await enqueue(it, parts.length)
+  await eventually(async () =>
+    (await it.jobs.deadLetters.list()).length === parts.length ? true : undefined,
+  )
+  assert.equal(await open(it), 0)
+})
+
 for (const transaction of [false, true]) {
   test(
     `an error that the database refuses harms no other job, transaction: ${transaction}`,

@@ -192,7 +192,7 @@ export class Station implements RunHost {
     if (hasCode(run.abortReason, 'SLUICE_SHUTDOWN')) {
       run.ends.released.add({ id, attempt, lot, delay: 0 })
     } else {
-      const isFinal = isNoRetry(error) || hasCode(error, 'SLUICE_CANCELLED')
+      const isFinal = isNoRetry(error) || isCancel(error)
       const delay = isFinal ? -1 : backoffMs(attempt, random(), this.job.backoff)
       this.#reportAttempt(run, toError(error), delay)
       run.ends.failed.add({ id, attempt, lot, delay, error: errorText(error) })
@@ -316,4 +316,13 @@ export class Station implements RunHost {
 /** A cancel concerns one job; a timeout, a lost lease and a shutdown concern the whole call. */
 function isOwn(reason: unknown): boolean {
   return hasCode(reason, 'SLUICE_CANCELLED')
+}
+
+/** Whatever is thrown is asked, and parts of it may be getters that throw. */
+function isCancel(error: unknown): boolean {
+  try {
+    return hasCode(error, 'SLUICE_CANCELLED')
+  } catch {
+    return false
+  }
 }
