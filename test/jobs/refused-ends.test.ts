@@ -148,8 +148,8 @@ test(
     assert.equal((await it.jobs.get(id))?.state, 'running')
     await it.db.execute('alter table sluice.dead drop constraint none')
     // Of one round both texts are tried, and the second one may be the first that is taken.
-  const { why } = await eventually(() => it.jobs.deadLetters.get(id))
-  assert.ok(why === 'Error: failed' || REFUSED.test(why), why)
+    const { why } = await eventually(() => it.jobs.deadLetters.get(id))
+    assert.ok(why === 'Error: failed' || REFUSED.test(why), why)
     await eventually(() => Promise.resolve(unstored() === undefined ? true : undefined))
   },
 )

@@ -28,7 +28,7 @@ test('the reference of the calls has overloads, members, defaults and errors', a
     jobs,
     /^\*\*`handle`\*\*\n\n```ts ignore\nhandle<Input, Output>\([^`]*handler: BatchHandler<Output>[^`]*task: URL/m,
   )
-  assert.match(jobs, /^\| `timeout` \| `Duration` \| '5m' \| Limit of one attempt\. \|$/m)
+  assert.match(jobs, /^\| `timeout` \| `Duration` \| '5m' \| Limit of one attempt, 1 ms to 24 days\. \|$/m)
   assert.match(
     jobs,
     /\[SLUICE_CONFLICT\]\(\.\.\/\.\.\/errors\.md#sluice_conflict\) where an open\ntransaction/,
