@@ -144,10 +144,16 @@ test('what an attempt answers after its job was given to others changes nothing'
   })
   const { id } = await it.jobs.enqueue(Greet, { name: 'Ada' })
   await started.promise
-  await it.db.execute('update sluice.task set owner = -1, attempt = 2 where id = $1', [id])
+  // One that lives: what a dead one has is given back.
+  const other = await it.db.queryOne<{ id: string }>(
+    `insert into sluice.worker (name, beat) values ('other', clock_timestamp() + interval '1 hour') returning id`,
+  )
+  await it.db.execute('update sluice.task set owner = $2, attempt = 2 where id = $1', [id, other?.id])
   goOn.resolve()
   await worker.stop()
-  assert.deepEqual(await it.db.query('select attempt, owner from sluice.task'), [{ attempt: 2, owner: '-1' }])
+  assert.deepEqual(await it.db.query('select attempt, owner from sluice.task'), [
+    { attempt: 2, owner: other?.id },
+  ])
 })
 
 test('many callers at once are stored by few statements', async () => {
