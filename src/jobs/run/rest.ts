@@ -12,6 +12,7 @@ export class Rest {
   /** Not sooner than this, by the monotonic clock, unless a hint comes. */
   #until = -Infinity
   #lookingForDue = false
+  #lookAgain = false
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -63,18 +64,22 @@ export class Rest {
 
   /** Asks the sources when their next tasks are due. Never rejects. */
   async lookForDue(sources: readonly TaskSource[]): Promise<void> {
+    // The one under way may have been answered before there was what this one is to find.
+    this.#lookAgain = true
     if (this.#lookingForDue) return
     this.#lookingForDue = true
-    const hints = this.#hints
-    try {
-      for (const source of sources) {
-        const ms = await source.nextDue()
-        if (ms !== undefined && hints === this.#hints) this.dueIn(ms)
+    while (this.#lookAgain) {
+      this.#lookAgain = false
+      const hints = this.#hints
+      try {
+        for (const source of sources) {
+          const ms = await source.nextDue()
+          if (ms !== undefined && hints === this.#hints) this.dueIn(ms)
+        }
+      } catch {
+        // The poll finds it, somewhat later.
       }
-    } catch {
-      // The poll finds it, somewhat later.
-    } finally {
-      this.#lookingForDue = false
     }
+    this.#lookingForDue = false
   }
 }
